@@ -1,0 +1,91 @@
+"""Every check of the project, each in an environment of its own. ``nox -l`` lists them; plain ``nox`` runs the tests."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "tests", "core_alone", "alone", "wheels"]
+
+ROOT = Path(__file__).parent
+PINNED = ("--constraint", "constraints.txt")
+CORE = "packages/pyimgano-core"
+PATCHKNN = "packages/pyimgano-models-patchknn"
+PLUGINS = {PATCHKNN: "tests/patchknn"}
+TEST_TOOLS = ("pytest", "hypothesis")
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Install the project's packages as editable, everything at the pinned versions."""
+    editable = [part for name in what for part in (("-e", name) if name.startswith("packages/") else (name,))]
+    session.install(*PINNED, *editable)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Train and inspect on photographs of solar cells; arguments go to `pyimgano demo`."""
+    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]")
+    session.run("pyimgano", "demo", *(session.posargs or ["--overwrite"]))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the whole test suite with everything installed; arguments go to pytest."""
+    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]", *TEST_TOOLS, "scikit-learn")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def core_alone(session: nox.Session) -> None:
+    """Run core's tests, the whole job included, where nothing but core is installed."""
+    install(session, CORE, *TEST_TOOLS)
+    session.run("pytest", "tests/core", *session.posargs, env={"PYIMGANO_TEST_ALONE": "core"})
+
+
+@nox.session(reuse_venv=False)
+@nox.parametrize("plugin", sorted(PLUGINS), ids=[Path(name).name for name in sorted(PLUGINS)])
+def alone(session: nox.Session, plugin: str) -> None:
+    """Run a plugin's tests where only it is installed: first bare, then with the extra that it declares for offline use."""
+    install(session, CORE, plugin, *TEST_TOOLS)
+    session.run("pytest", f"{PLUGINS[plugin]}/test_bare.py")
+    install(session, f"{plugin}[offline]")
+    session.run("pytest", PLUGINS[plugin], *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build both distributions, install them from `dist/` alone, and do a small job."""
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install(*PINNED, "build", "uv")
+    for package in (CORE, PATCHKNN):
+        session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(dist), package, silent=True)
+    built = sorted(str(path) for path in dist.glob("*.whl"))
+    session.run("uv", "pip", "uninstall", "pyimgano-core", "pyimgano-models-patchknn", silent=True)
+    extras = [f"{path}[offline]" if "patchknn" in path else path for path in built]
+    session.install(*PINNED, "--reinstall-package", "pyimgano-core", "--reinstall-package", "pyimgano-models-patchknn", *extras)
+    session.chdir(session.create_tmp())
+    session.run("pyimgano", "list-plugins", "--strict")
+    session.run("python", "-m", "pyimgano", "demo", "--dataset", "surface", "--output", "job", "--overwrite")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    install(session, CORE, "ruff", "mypy")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what the documentation claims; each script prints ratios against a named peer."""
+    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]")
+    for script in sorted((ROOT / "benchmarks").glob("*.py")):
+        session.run("python", str(script))

@@ -1,0 +1,47 @@
+"""Industrial visual anomaly detection: a light core that plugins extend.
+
+Public names load on first use, so that ``import pyimgano`` costs nothing but this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.7.0"
+
+_HOME = {
+    "AnomalyMap": "pyimgano.maps",
+    "Bundle": "pyimgano.workbench.bundle",
+    "DatasetSplit": "pyimgano.contracts",
+    "Detector": "pyimgano.contracts",
+    "ImageScore": "pyimgano.contracts",
+    "Pipeline": "pyimgano.pipeline",
+    "Runtime": "pyimgano.contracts",
+    "Sample": "pyimgano.contracts",
+    "ThresholdRecord": "pyimgano.calibration",
+    "calibrate_normal_pixel_quantile_threshold": "pyimgano.calibration",
+    "calibrate_threshold": "pyimgano.calibration",
+    "create_model": "pyimgano.registry",
+    "hookimpl": "pyimgano.hookspecs",
+    "infer": "pyimgano.inference",
+    "infer_iter": "pyimgano.inference",
+    "list_models": "pyimgano.registry",
+    "load_dataset": "pyimgano.registry",
+    "result_to_jsonable": "pyimgano.inference",
+    "split_train_calibration": "pyimgano.datasets.splits",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pyimgano' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

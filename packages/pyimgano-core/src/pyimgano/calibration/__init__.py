@@ -1,0 +1,17 @@
+"""Thresholds from held-out normal images, with their provenance. Nothing here ever sees a test label."""
+
+from pyimgano.calibration.image import calibrate_threshold, split_conformal
+from pyimgano.calibration.pixel import PixelQuantile, calibrate_normal_pixel_quantile_threshold
+from pyimgano.calibration.record import ImageThreshold, PixelThreshold, ThresholdRecord
+from pyimgano.calibration.settings import CalibrationSettings
+
+__all__ = [
+    "CalibrationSettings",
+    "ImageThreshold",
+    "PixelQuantile",
+    "PixelThreshold",
+    "ThresholdRecord",
+    "calibrate_normal_pixel_quantile_threshold",
+    "calibrate_threshold",
+    "split_conformal",
+]

@@ -1,0 +1,67 @@
+"""The image threshold: split-conformal on held-out normal scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimgano.calibration.record import ImageThreshold, ScoreSummary
+from pyimgano.errors import CalibrationError
+from pyimgano.images import ImageLike
+
+if TYPE_CHECKING:
+    from pyimgano.contracts import Detector
+
+
+def split_conformal(
+    scores: NDArray[np.floating[Any]], false_alarm_rate: float = 0.05, chain: str | None = None
+) -> ImageThreshold:
+    """Return the image threshold at a guaranteed false-alarm rate.
+
+    With n scores of normal images that the detector was not fitted on, the k-th smallest with
+    ``k = ceil((n + 1) (1 - rate))`` is exceeded by a new normal image with probability at most `rate`, whatever the scores'
+    distribution, as long as they are exchangeable (Papadopoulos et al. 2002; Vovk et al. 2005, Algorithmic Learning in a
+    Random World, section 4.2). That needs ``n >= 1 / rate - 1``; with fewer, their maximum is taken and `warning` says so.
+
+    Parameters
+    ----------
+    scores
+        (N,) finite scores of held-out normal images.
+    """
+    if not 0 < false_alarm_rate < 1:
+        raise CalibrationError(f"false_alarm_rate must lie between 0 and 1, got {false_alarm_rate}")
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    count = ordered.size
+    if not count or not np.isfinite(ordered).all():
+        raise CalibrationError(
+            "there are no finite scores of held-out normal images to calibrate on", "provide more images of good parts"
+        )
+    rank = math.ceil((count + 1) * (1 - false_alarm_rate) - 1e-9)
+    enough = rank <= count
+    needed = math.ceil(1 / false_alarm_rate - 1 - 1e-9)
+    warning = (
+        f"{count} held-out normal images are too few for a false-alarm rate of {false_alarm_rate:g}: {needed} are needed; "
+        f"the image threshold is their maximum, which promises at most {1 / (count + 1):.3g}"
+    )
+    return ImageThreshold(
+        value=float(ordered[min(rank, count) - 1]),
+        method="split_conformal" if enough else "maximum",
+        quantile=min(rank, count) / count,
+        false_alarm_rate=false_alarm_rate,
+        split="calibration",
+        calibration_count=count,
+        score_summary=ScoreSummary.of(ordered),
+        chain=chain,
+        warning=None if enough else warning,
+    )
+
+
+def calibrate_threshold(detector: Detector, images: Iterable[ImageLike], false_alarm_rate: float = 0.05) -> ImageThreshold:
+    """Set ``detector.threshold`` from normal images that it was not fitted on, so that ``predict`` works; return the record."""
+    record = split_conformal(detector.decision_function(images), false_alarm_rate)
+    detector.threshold = record
+    return record

@@ -1,0 +1,117 @@
+"""The pixel threshold: a quantile of held-out normal pixels, exact and in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimgano.calibration.record import PixelThreshold, ScoreSummary
+from pyimgano.errors import CalibrationError
+from pyimgano.maps import AnomalyMap
+
+
+def calibrate_normal_pixel_quantile_threshold(
+    pixel_scores: NDArray[np.floating[Any]], pixel_labels: NDArray[Any] | None = None, q: float = 0.999
+) -> float:
+    """Return the q-quantile of normal pixels.
+
+    Parameters
+    ----------
+    pixel_scores
+        Anomaly values of any shape.
+    pixel_labels
+        Same shape, 0 for normal; None if all pixels are normal.
+    """
+    scores = np.asarray(pixel_scores)
+    if pixel_labels is not None:
+        scores = scores[np.asarray(pixel_labels) == 0]
+    return PixelQuantile(q, scores.size).add(scores).threshold().value
+
+
+class PixelQuantile:
+    """The q-quantile of `total` values that arrive in parts; keeps only the ``(1 - q) total`` largest of them.
+
+    Equals ``numpy.quantile(values, q, method=...)`` in float64.
+    """
+
+    def __init__(self, q: float, total: int, method: Literal["linear", "higher"] = "linear") -> None:
+        if not 0 < q < 1:
+            raise CalibrationError(f"a pixel quantile must lie between 0 and 1, got {q}")
+        if total < 1:
+            raise CalibrationError("there are no normal pixels to calibrate on", "provide maps of held-out good parts")
+        self.q = q
+        self.total = total
+        self.method = method
+        self._place = q * (total - 1)
+        self._keep = total - math.floor(self._place)
+        self._largest = np.empty(0, dtype=np.float64)
+        self._count = 0
+        self._sum = 0.0
+        self._squares = 0.0
+        self._min = math.inf
+
+    @classmethod
+    def of_maps(cls, maps: Sequence[AnomalyMap], q: float, method: Literal["linear", "higher"] = "linear") -> PixelQuantile:
+        """Take in maps, each rendered at its image's size, one at a time."""
+        quantile = cls(q, sum(one.source[0] * one.source[1] for one in maps), method)
+        for one in maps:
+            quantile.add(one.render())
+        return quantile
+
+    def add(self, values: NDArray[np.floating[Any]]) -> PixelQuantile:
+        """Take in the next values, of any shape."""
+        flat = np.asarray(values, dtype=np.float64).ravel()
+        if not np.isfinite(flat).all():
+            raise CalibrationError("normal pixels hold NaN or infinite values", "check the detector's maps")
+        self._count += flat.size
+        self._sum += float(flat.sum())
+        self._squares += float(np.square(flat).sum())
+        self._min = min(self._min, float(flat.min(initial=math.inf)))
+        if self._largest.size == self._keep:
+            flat = flat[flat > self._largest[0]]
+        merged = np.concatenate([self._largest, flat])
+        excess = merged.size - self._keep
+        if excess > 0:
+            merged = np.partition(merged, excess)[excess:]
+        if merged.size == self._keep and merged.size:
+            smallest = int(merged.argmin())
+            merged[[0, smallest]] = merged[[smallest, 0]]
+        self._largest = merged
+        return self
+
+    def threshold(self, map_count: int | None = None, chain: str | None = None) -> PixelThreshold:
+        """Return the quantile with its provenance, after all `total` values have been added."""
+        if self._count != self.total:
+            raise CalibrationError(f"{self.total} pixels were announced and {self._count} arrived")
+        ordered = np.sort(self._largest)
+        low, high = float(ordered[0]), float(ordered[min(1, ordered.size - 1)])
+        weight = self._place - math.floor(self._place)
+        value = low + weight * (high - low) if self.method == "linear" else (high if weight > 0 else low)
+        mean = self._sum / self.total
+        return PixelThreshold(
+            value=value,
+            method="normal_pixel_quantile",
+            q=self.q,
+            split="calibration",
+            calibration_map_count=map_count,
+            calibration_pixel_count=self.total,
+            score_summary=ScoreSummary(
+                count=self.total,
+                min=self._min,
+                max=float(ordered[-1]),
+                mean=mean,
+                std=math.sqrt(max(self._squares / self.total - mean * mean, 0.0)),
+            ),
+            chain=chain,
+            warning=self._warning(),
+        )
+
+    def _warning(self) -> str | None:
+        needed = math.ceil(10 / (1 - self.q))
+        if self.total >= needed:
+            return None
+        return f"{self.total} normal pixels are too few for the {self.q:g} quantile: {needed} are needed"

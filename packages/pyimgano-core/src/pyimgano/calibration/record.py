@@ -1,0 +1,89 @@
+"""A threshold and everything needed to say, years later, where it came from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+
+class ScoreSummary(BaseModel):
+    """What the calibration scores looked like."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    min: FiniteFloat
+    max: FiniteFloat
+    mean: FiniteFloat
+    std: FiniteFloat
+    quantiles: dict[str, FiniteFloat] = {}
+
+    @classmethod
+    def of(cls, scores: NDArray[np.floating[Any]]) -> ScoreSummary:
+        """Summarise scores of shape (N,), N >= 1."""
+        return cls(
+            count=int(scores.size),
+            min=float(scores.min()),
+            max=float(scores.max()),
+            mean=float(scores.mean()),
+            std=float(scores.std()),
+            quantiles={name: float(np.quantile(scores, q)) for name, q in QUANTILES.items()},
+        )
+
+
+class ThresholdRecord(BaseModel):
+    """A threshold with its provenance. One comparison everywhere: abnormal is ``score > value``.
+
+    Attributes
+    ----------
+    value
+        The threshold.
+    method
+        How it was found; ``fixed`` if somebody set it.
+    source
+        ``calibration``, ``explicit`` (a flag or argument) or ``infer_config`` (edited there).
+    split
+        Which images it was calibrated on.
+    score_summary
+        What their scores looked like.
+    chain
+        Fingerprint of the chain that the scores went through.
+    warning
+        Why it is weaker than asked for, or None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: FiniteFloat
+    method: str
+    source: Literal["calibration", "explicit", "infer_config"] = "calibration"
+    split: str | None = None
+    score_summary: ScoreSummary | None = None
+    chain: str | None = None
+    warning: str | None = None
+
+
+class ImageThreshold(ThresholdRecord):
+    """A threshold on image scores.
+
+    `quantile`: of the calibration scores; `false_alarm_rate`: what was asked for; `calibration_count`: how many images.
+    """
+
+    method: Literal["split_conformal", "maximum", "fixed"]
+    quantile: float | None = None
+    false_alarm_rate: float | None = None
+    calibration_count: int | None = None
+
+
+class PixelThreshold(ThresholdRecord):
+    """A threshold on anomaly-map pixels. `q`: the quantile of normal pixels that was taken, over how many maps and pixels."""
+
+    method: Literal["normal_pixel_quantile", "fixed"]
+    q: float | None = None
+    calibration_map_count: int | None = None
+    calibration_pixel_count: int | None = None

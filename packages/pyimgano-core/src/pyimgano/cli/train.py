@@ -1,0 +1,91 @@
+"""``pyimgano train``: learn from good images, calibrate thresholds, write a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyimgano.calibration import CalibrationSettings
+from pyimgano.cli import flags
+from pyimgano.contracts import Runtime
+from pyimgano.errors import OutputError
+from pyimgano.options import from_pairs, parse
+from pyimgano.pipeline import Pipeline
+from pyimgano.registry import build_component, find
+from pyimgano.workbench.bundle import check_writable, write_bundle, write_folder
+from pyimgano.workbench.training import TrainingRun
+from pyimgano.workbench.training import train as run_training
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(
+    epilog="Example: pyimgano train --dataset folder --root parts --model vision_filterbank --export-deploy-bundle parts.bundle"
+)
+@flags.settings_flags(calibration=CalibrationSettings)
+def train(
+    calibration: dict[str, Any],
+    model: Annotated[str, typer.Option(help="Detector to train; 'pyimgano list-models' lists them.")],
+    dataset: Annotated[str, typer.Option(help="Layout of the images: folder, elpv, surface, or a plugin's.")] = "folder",
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset; for 'folder' it holds train/good.")] = None,
+    option: flags.Option = None,
+    dataset_option: Annotated[
+        list[str] | None, typer.Option("-d", "--dataset-option", metavar="KEY=VALUE", help="Set an option of the dataset.")
+    ] = None,
+    resize: Annotated[
+        tuple[int, int] | None, typer.Option(metavar="H W", help="Height and width the model sees; short for -o resize=[H,W].")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the model.")] = 0,
+    device: flags.Device = "auto",
+    batch_size: flags.BatchSize = 16,
+    amp: flags.Amp = False,
+    threads: flags.Threads = 0,
+    export_deploy_bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a sealed, relocatable bundle for 'pyimgano infer --bundle'.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the run unsealed: an infer_config.json to edit, and its state.")
+    ] = None,
+    overwrite: flags.Overwrite = False,
+) -> None:
+    """Learn from images of good parts, calibrate both thresholds on held-out ones, and write what infer needs."""
+    targets = [folder for folder in (export_deploy_bundle, output) if folder is not None]
+    if not targets:
+        raise OutputError("there is nothing to write to", "pass --export-deploy-bundle DIR, or --output DIR for a loose config")
+    settings = parse(CalibrationSettings, calibration, "calibration", "pyimgano train --help")
+    values = from_pairs(dataset_option or ())
+    if root is not None:
+        values["root"] = str(root)
+    runtime = Runtime(device, batch_size, amp, threads, seed)
+    data = build_component(find("dataset", dataset), values)
+    pipeline = Pipeline.create(model, flags.model_options(option, resize), runtime)
+    for folder in targets:
+        check_writable(folder, overwrite)
+    run = run_training(data, pipeline, settings, seed, dataset, root.resolve().name if root is not None else None)
+    files = run.files()
+    if output is not None:
+        write_folder(output, files, overwrite)
+    if export_deploy_bundle is not None:
+        write_bundle(export_deploy_bundle, files, overwrite)
+    typer.echo(_summary(run, targets))
+
+
+def _summary(run: TrainingRun, targets: list[Path]) -> str:
+    counts, pipeline = run.report["images"], run.pipeline
+    lines = [
+        f"trained    {pipeline.name} on {counts['train']} good images in {run.seconds['fit']:.1f} s",
+        f"calibrated on {counts['calibration']} held-out good images in {run.seconds['calibrate']:.1f} s",
+    ]
+    if pipeline.score_threshold is not None:
+        record = pipeline.score_threshold
+        lines.append(
+            f"threshold  image {record.value:.6g} ({record.method}, asked false-alarm rate {record.false_alarm_rate:g})"
+        )
+    if pipeline.pixel_threshold is not None:
+        lines.append(f"threshold  pixel {pipeline.pixel_threshold.value:.6g} ({pipeline.pixel_threshold.q:g} quantile)")
+    lines += [f"written    {folder}" for folder in targets]
+    flag = "--bundle" if (targets[0] / "manifest.json").exists() else "--infer-config"
+    place = targets[0] if flag == "--bundle" else targets[0] / "infer_config.json"
+    return "\n".join([*lines, f"next       pyimgano infer {flag} {place} --input IMAGES"])

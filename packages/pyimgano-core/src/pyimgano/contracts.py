@@ -1,0 +1,199 @@
+"""What the parts of a run promise each other: runtime, detectors, datasets and the values that pass between them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimgano.calibration.record import ThresholdRecord
+from pyimgano.errors import DetectorError, NotFittedError
+from pyimgano.images import Image, ImageLike, ImageSource
+from pyimgano.maps import AnomalyMap
+
+
+class Embedder(Protocol):
+    """Patch features of a caller's own making: RGB uint8 arrays to float32 grids (N, h, w, D)."""
+
+    def __call__(self, images: Sequence[Image], /) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How to run a detector, never what it is.
+
+    Attributes
+    ----------
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    batch_size
+        Images per forward pass; 0 lets the detector choose.
+    amp
+        Reduced precision where the device has it.
+    threads
+        Threads for the heavy arithmetic; 0 leaves the library's own choice.
+    seed
+        Seed of every random choice.
+    """
+
+    device: str = "auto"
+    batch_size: int = 16
+    amp: bool = False
+    threads: int = 0
+    seed: int = 0
+
+    @property
+    def images_per_batch(self) -> int:
+        """Return the batch size to use where the detector has no preference of its own."""
+        return self.batch_size or 16
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The answer for one image: `score`, higher is more anomalous, and where the detector has one, its map."""
+
+    score: float
+    anomaly_map: AnomalyMap | None = None
+
+
+class Detector(ABC):
+    """Learns from normal images and scores any image.
+
+    A subclass writes `_fit`, `_score`, `state` and `load_state`; everything else is derived and never overridden. Its
+    constructor takes ``(options, runtime)``, stores them and does no work.
+    """
+
+    weights: Mapping[str, Any] | None = None
+    """Where the pretrained weights that were used come from, once they are loaded; None without any."""
+
+    def __init__(self, options: Any, runtime: Runtime) -> None:
+        self.options = options
+        self.runtime = runtime
+        self.threshold: ThresholdRecord | None = None
+        self._fitted = False
+
+    @abstractmethod
+    def _fit(self, images: ImageSource) -> None:
+        """Learn from normal images. `images` is sized and can be iterated again; it yields RGB uint8 (H, W, 3) arrays."""
+
+    @abstractmethod
+    def _score(self, images: Sequence[Image]) -> list[ImageScore]:
+        """Score RGB uint8 (H, W, 3) arrays, whose sizes may differ, in one forward pass."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that was learned, as named arrays."""
+
+    @abstractmethod
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state` returned. Implementations end with ``self.mark_fitted()``."""
+
+    def mark_fitted(self) -> None:
+        """Declare the detector ready to score."""
+        self._fitted = True
+
+    def fit(self, images: Iterable[ImageLike]) -> Self:
+        """Learn from normal images (paths or RGB arrays) and return the detector."""
+        source = images if isinstance(images, ImageSource) else ImageSource(list(images))
+        if not len(source):
+            raise DetectorError("there are no images to fit on", "pass at least one image of a good part")
+        self._fit(source)
+        self.mark_fitted()
+        return self
+
+    def score_images(self, images: Sequence[ImageLike]) -> list[ImageScore]:
+        """Score a list of images (paths or RGB arrays) that fits in memory, in their order.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load_state`.
+        DetectorError
+            If the detector returns another number of results, or a score that is not finite.
+        """
+        if not self._fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted", "call fit() with images of good parts first")
+        arrays = list(ImageSource(images))
+        scores = self._score(arrays) if arrays else []
+        if len(scores) != len(arrays):
+            raise DetectorError(f"{type(self).__name__} returned {len(scores)} results for {len(arrays)} images")
+        for place, result in enumerate(scores):
+            if not np.isfinite(result.score):
+                raise DetectorError(f"{type(self).__name__} gave image {place} of the batch the score {result.score}")
+        return scores
+
+    def decision_function(self, images: Iterable[ImageLike]) -> NDArray[np.float64]:
+        """Return one score per image, (N,) float64; higher is more anomalous."""
+        return np.array([result.score for result in self._stream(images)], dtype=np.float64)
+
+    def predict(self, images: Iterable[ImageLike]) -> NDArray[np.int64]:
+        """Return 1 for every image whose score is above the calibrated threshold, else 0; (N,) int64."""
+        if self.threshold is None:
+            raise NotFittedError(
+                f"{type(self).__name__} has no threshold", "call calibrate_threshold(detector, held_out_normal_images) first"
+            )
+        return (self.decision_function(images) > self.threshold.value).astype(np.int64)
+
+    def get_anomaly_map(self, image: ImageLike) -> NDArray[np.float32]:
+        """Return the anomaly map of one image at its own size, (H, W) float32."""
+        return self.predict_anomaly_map([image])[0]
+
+    def predict_anomaly_map(self, images: Iterable[ImageLike]) -> list[NDArray[np.float32]]:
+        """Return one map per image, each (H, W) float32 of its image's own size."""
+        maps = []
+        for result in self._stream(images):
+            if result.anomaly_map is None:
+                raise DetectorError(f"{type(self).__name__} makes no anomaly maps", "use decision_function for its scores")
+            maps.append(result.anomaly_map.render())
+        return maps
+
+    def _stream(self, images: Iterable[ImageLike]) -> Iterator[ImageScore]:
+        source = images if isinstance(images, ImageSource) else ImageSource(list(images))
+        for batch in source.batches(self.runtime.images_per_batch):
+            yield from self.score_images(batch)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a dataset. `label` is 0 for good and 1 for defective; `group` keeps related images in one split."""
+
+    path: Path
+    label: int = 0
+    mask_path: Path | None = None
+    defect_type: str = "good"
+    group: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class DatasetSplit:
+    """Images to learn from, to calibrate on, and to test on. `train` and `calibration` hold normal images only."""
+
+    train: tuple[Sample, ...]
+    calibration: tuple[Sample, ...] = ()
+    test: tuple[Sample, ...] = ()
+
+    def with_calibration(self, fraction: float, seed: int) -> DatasetSplit:
+        """Return the split with a fraction of train held out for calibration, unless the dataset brings its own."""
+        from pyimgano.datasets.splits import split_train_calibration
+
+        if self.calibration:
+            return self
+        train, calibration = split_train_calibration(self.train, fraction, seed)
+        return DatasetSplit(tuple(train), tuple(calibration), self.test)
+
+
+class Dataset(ABC):
+    """A dataset on disk. Its constructor takes the validated options and reads nothing."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def load(self) -> DatasetSplit:
+        """List the images. The same options give the same split, in the same order."""

@@ -1,0 +1,39 @@
+"""Splits that are seeded, disjoint and independent of the global generators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from pyimgano.errors import CalibrationError
+
+T = TypeVar("T")
+
+
+def split_train_calibration(paths: Sequence[T], calibration_fraction: float = 0.2, seed: int = 0) -> tuple[list[T], list[T]]:
+    """Hold out a share of normal images for calibration.
+
+    Returns
+    -------
+    train, calibration
+        Disjoint, together all of `paths`, each in the order of `paths` and never empty.
+
+    Raises
+    ------
+    CalibrationError
+        With fewer than two images.
+    """
+    if not 0 < calibration_fraction < 1:
+        raise CalibrationError(f"calibration_fraction must lie between 0 and 1, got {calibration_fraction}")
+    count = len(paths)
+    if count < 2:
+        raise CalibrationError(
+            f"{count} good training image{'' if count == 1 else 's'} cannot be split into one part to learn from and one to "
+            "calibrate on",
+            "provide at least 2 images of good parts; 100 or more make good thresholds",
+        )
+    held_out = min(max(round(count * calibration_fraction), 1), count - 1)
+    chosen = set(np.random.default_rng(seed).permutation(count)[:held_out].tolist())
+    return [p for i, p in enumerate(paths) if i not in chosen], [p for i, p in enumerate(paths) if i in chosen]

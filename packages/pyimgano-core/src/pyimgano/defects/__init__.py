@@ -1,0 +1,1 @@
+"""From anomaly maps to what people look at."""

@@ -1,0 +1,1 @@
+"""The detectors that core ships: numpy and OpenCV only."""

@@ -1,0 +1,12 @@
+"""The project's own plugins and what each provides, known even where they are not installed.
+
+A test regenerates this table from the plugins themselves and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FIRST_PARTY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "pyimgano-models-patchknn": {"detector": ("vision_patchcore",)},
+}

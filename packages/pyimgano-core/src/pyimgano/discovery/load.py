@@ -1,0 +1,111 @@
+"""Step 4, load: import a plugin's module and register it; whatever goes wrong becomes a problem of that plugin alone."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pluggy
+
+from pyimgano.discovery.records import Candidate, Problem
+
+_OURS = str(Path(__file__).parent)
+
+
+class Failure(NamedTuple):
+    """Why a plugin could not be loaded, with the whole traceback for ``list-plugins --trace``."""
+
+    problem: Problem
+    trace: str
+
+
+def load(candidate: Candidate, manager: pluggy.PluginManager) -> tuple[ModuleType | None, Failure | None]:
+    """Import and register one plugin. Its prints go to stderr, so that they cannot spoil JSON on stdout."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            module = _import_file(candidate.file) if candidate.file else _import_entry(candidate.value)
+            manager.register(module, candidate.label)
+    except (Exception, SystemExit) as error:  # a plugin's import may raise anything, and must cost that plugin alone
+        if manager.has_plugin(candidate.label):
+            manager.unregister(name=candidate.label)
+        return None, Failure(_problem(candidate, error), format_trace(error))
+    return module, None
+
+
+def _import_entry(value: str) -> ModuleType:
+    name, _, attribute = value.partition(":")
+    module = importlib.import_module(name.strip())
+    return getattr(module, attribute.strip()) if attribute else module
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under its stem, so that ``"stem:Factory"`` in its specs resolves."""
+    known = sys.modules.get(path.stem)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    if not path.stem.isidentifier() or known is not None or importlib.util.find_spec(path.stem) is not None:
+        raise ImportError(f"{path.name} cannot be imported as {path.stem!r}: rename the file, that name is taken or not a name")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+    return module
+
+
+def _problem(candidate: Candidate, error: BaseException) -> Problem:
+    folder = _editable_folder(candidate)
+    if folder is not None and not folder.exists():
+        fix = f"{sys.executable} -m pip uninstall {candidate.distribution}"
+        return Problem(f"installed editable from {folder}, which no longer exists", fix)
+    return Problem(describe(error), f"pyimgano list-plugins --trace {candidate.distribution}")
+
+
+def _editable_folder(candidate: Candidate) -> Path | None:
+    """Return the folder of an editable install (PEP 610), or None."""
+    import json
+    from importlib import metadata
+    from urllib.parse import unquote, urlparse
+
+    try:
+        origin = json.loads(metadata.distribution(candidate.distribution).read_text("direct_url.json") or "{}")
+        return Path(unquote(urlparse(origin["url"]).path)) if origin["dir_info"]["editable"] else None
+    except (ValueError, KeyError, TypeError, metadata.PackageNotFoundError):
+        return None
+
+
+def describe(error: BaseException) -> str:
+    """Return ``Type: message (file, line n)`` with the last line of the plugin's own code."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, SystemExit):
+        text = f"it called sys.exit({error.code!r}) while it was loaded"
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    if not frames:
+        return text
+    path = Path(frames[-1].filename)
+    return f"{text} ({path.parent.name}/{path.name}, line {frames[-1].lineno})"
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename.startswith((_OURS, "<frozen")) or filename == importlib.__file__ or "/pluggy/" in filename
+
+
+def format_trace(error: BaseException) -> str:
+    """Return the whole traceback as text."""
+    import traceback
+
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,227 @@
+"""Images come in here and nowhere else: reading, decoding, converting and checking, once, to RGB uint8 (H, W, 3)."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
+
+from pyimgano.errors import ImageError
+
+Image = NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | NDArray[Any]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MIN_SIDE = 8
+MAX_PIXELS = 500_000_000
+_ACCEPTED = "use a PNG, JPEG, BMP, TIFF or WebP file of an inspected part"
+
+
+def read(path: str | os.PathLike[str]) -> Image:
+    """Return the image in a file as RGB uint8 (H, W, 3), upright (EXIF).
+
+    Grey becomes RGB; palettes are looked up; alpha is dropped; CMYK is converted; 16 bits are scaled by 255/65535; floats must
+    lie in [0, 1].
+
+    Raises
+    ------
+    ImageError
+        For a file that is missing, empty, truncated, not an image, too small, too large or not finite; it names the file.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large images; our own limit below is an error
+            with PillowImage.open(path) as image:
+                _check_size(image.size[1], image.size[0], str(path))
+                image.load()
+                return _from_pillow(ImageOps.exif_transpose(image), str(path))
+    except ImageError:
+        raise
+    except (FileNotFoundError, IsADirectoryError):
+        raise ImageError(f"{path}: no such image file", "check the path") from None
+    except UnidentifiedImageError:
+        what = "is empty" if path.stat().st_size == 0 else "is not an image, or of a format that is not read"
+        raise ImageError(f"{path}: {what}", _ACCEPTED) from None
+    except PermissionError:
+        raise ImageError(f"{path}: may not be read by this user", f"check the permissions of {path}") from None
+    except Exception as error:  # decoders raise many types for damaged files (OSError, SyntaxError, struct.error, ...)
+        raise ImageError(
+            f"{path}: damaged or truncated ({error})", "copy the file again from its source, or remove it"
+        ) from error
+
+
+PillowImage.MAX_IMAGE_PIXELS = None
+
+
+def _from_pillow(image: PillowImage.Image, where: str) -> Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        array = np.asarray(image)
+        holds_16_bits = image.mode != "F" and array.min() >= 0 and array.max() <= 65535
+        return from_array(array.astype(np.uint16) if holds_16_bits else array, where=where)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+
+
+def from_array(
+    array: NDArray[Any],
+    *,
+    layout: Literal["hwc", "chw"] = "hwc",
+    channels: Literal["rgb", "bgr"] = "rgb",
+    where: str = "array",
+) -> Image:
+    """Return an array as RGB uint8 (H, W, 3), C-contiguous.
+
+    Parameters
+    ----------
+    array
+        (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) in ``hwc`` layout, channels first in ``chw``; bool, uint8, uint16 in
+        [0, 65535], or floating point in [0, 1].
+    layout
+        Which axis holds the channels.
+    channels
+        Order of the colour channels.
+    where
+        What to call the array in errors.
+    """
+    if layout == "chw" and array.ndim == 3:
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageError(
+            f"{where}: shape {array.shape} is not an image", 'pass (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or layout="chw"'
+        )
+    _check_size(array.shape[0], array.shape[1], where)
+    pixels = _to_uint8(array, where)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[:, :, None], 3, axis=2)
+    pixels = pixels[:, :, :3]
+    in_order: Image = np.ascontiguousarray(pixels[:, :, ::-1] if channels == "bgr" else pixels)
+    return in_order
+
+
+def _to_uint8(array: NDArray[Any], where: str) -> Image:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        scaled: Image = ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        return scaled
+    if np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all():
+            raise ImageError(f"{where}: holds NaN or infinite values", "replace them before scoring")
+        if array.min() < 0 or array.max() > 1:
+            raise ImageError(
+                f"{where}: float values lie in [{array.min():g}, {array.max():g}]", "scale them to [0, 1], or pass uint8"
+            )
+        return np.asarray(np.rint(array * 255), dtype=np.uint8)
+    raise ImageError(f"{where}: dtype {array.dtype} is not an image's", "pass uint8, uint16 or float in [0, 1]")
+
+
+def _check_size(height: int, width: int, where: str) -> None:
+    if min(height, width) < MIN_SIDE:
+        raise ImageError(f"{where}: {width}x{height} pixels is too small", f"each side needs at least {MIN_SIDE} pixels")
+    if height * width > MAX_PIXELS:
+        raise ImageError(
+            f"{where}: {width}x{height} is more than {MAX_PIXELS // 10**6} megapixels", "crop it or scale it down first"
+        )
+
+
+def load(image: ImageLike) -> Image:
+    """Return a path or an RGB array as RGB uint8 (H, W, 3)."""
+    return from_array(image) if isinstance(image, np.ndarray) else read(image)
+
+
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """Return the image at (height, width): area averaging when it shrinks, bilinear when it grows."""
+    height, width = size
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+class ImageSource:
+    """A sized source of images that can be iterated again and decodes ahead in threads.
+
+    Parameters
+    ----------
+    items
+        Paths or RGB arrays.
+    workers
+        Decoding threads; 0 decodes in the caller's.
+    ahead
+        How many decoded images may wait; this bounds the memory, whatever the number of items.
+    """
+
+    def __init__(self, items: Sequence[ImageLike], workers: int = 2, ahead: int = 16) -> None:
+        self.items = items
+        self.workers = workers
+        self.ahead = ahead
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Image]:
+        for _, outcome in self.outcomes():
+            if isinstance(outcome, ImageError):
+                raise outcome
+            yield outcome
+
+    def batches(self, size: int) -> Iterator[list[Image]]:
+        """Yield lists of at most `size` images."""
+        yield from batched(self, size)
+
+    def outcomes(self) -> Iterator[tuple[ImageLike, Image | ImageError]]:
+        """Yield every item with its image, or with the error that reading it gave."""
+        if not self.workers or all(isinstance(item, np.ndarray) for item in self.items):
+            for item in self.items:
+                yield item, _outcome(item)
+            return
+        waiting: deque[tuple[ImageLike, Future[Image | ImageError]]] = deque()
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
+            try:
+                for item in self.items:
+                    waiting.append((item, pool.submit(_outcome, item)))
+                    if len(waiting) > self.ahead:
+                        first, future = waiting.popleft()
+                        yield first, future.result()
+                while waiting:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+T = TypeVar("T")
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of at most `size` items, in order."""
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _outcome(item: ImageLike) -> Image | ImageError:
+    try:
+        return load(item)
+    except ImageError as error:
+        return error

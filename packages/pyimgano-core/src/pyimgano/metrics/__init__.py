@@ -1,0 +1,1 @@
+"""How good a detector is, exactly, with ties merged and undefined values as None."""

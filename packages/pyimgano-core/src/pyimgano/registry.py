@@ -1,0 +1,207 @@
+"""From a name or tags to a component: spec, validated options, then the object itself, in that order."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyimgano.discovery import CORE, PluginIndex, PluginRecord, installed_plugins
+from pyimgano.errors import AmbiguousComponentError, MissingDependencyError, PluginError, UnknownComponentError, suggestion
+from pyimgano.specs import DetectorSpec
+
+if TYPE_CHECKING:
+    from pyimgano.contracts import Dataset, Detector, Embedder, Runtime
+    from pyimgano.options import Options
+
+logger = logging.getLogger(__name__)
+
+KINDS = ("detector", "dataset", "corruption", "postprocessor", "metric", "command")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component and the plugin that provides it."""
+
+    spec: Any
+    record: PluginRecord
+
+    @property
+    def full_name(self) -> str:
+        """``distribution:name``, which always works and is what reports store."""
+        return f"{self.record.distribution}:{self.spec.name}"
+
+    def options_model(self) -> type[Options]:
+        """Return the pydantic model of its options; imports pydantic and the plugin's light options module."""
+        from pyimgano.options import NoOptions
+
+        model: type[Options] = self._import(self.spec.options) if self.spec.options else NoOptions
+        return model
+
+    def parse_options(self, values: Mapping[str, Any]) -> Options:
+        """Return `values` as the component's validated options."""
+        from pyimgano.options import parse
+
+        return parse(self.options_model(), values, self.spec.name, f"pyimgano show {self.spec.kind} {self.spec.name}")
+
+    def factory(self) -> Callable[..., Any]:
+        """Import and return the factory.
+
+        Raises
+        ------
+        MissingDependencyError
+            If its distribution, or the component itself, needs something that is not installed.
+        PluginError
+            If importing it fails for another reason.
+        """
+        from pyimgano.discovery.requirements import missing_requirements, unmet_by
+
+        problems = unmet_by(self.spec, self.record.candidate) or missing_requirements(self.record.candidate)
+        if problems:
+            reasons = "; ".join(problem.message for problem in problems)
+            raise MissingDependencyError(f"{self.full_name} {reasons}", problems[0].fix)
+        factory: Callable[..., Any] = self._import(self.spec.factory)
+        return factory
+
+    def _import(self, path: str) -> Any:
+        module, _, name = path.partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"{self.full_name}: {path} cannot be imported: {error}",
+                f"pyimgano list-plugins --trace {self.record.distribution}",
+            ) from error
+
+
+def find(kind: str, name: str, index: PluginIndex | None = None) -> Entry:
+    """Return the component that a short name or ``distribution:name`` means.
+
+    A short name means core's component where core has one, otherwise the only one of that name.
+
+    Raises
+    ------
+    UnknownComponentError, AmbiguousComponentError, PluginError, MissingDependencyError
+    """
+    index = index or installed_plugins()
+    distribution, _, short = name.rpartition(":")
+    matches = [
+        Entry(spec, record)
+        for record, spec in index.components(kind)
+        if spec.name == short and distribution in ("", record.distribution)
+    ]
+    of_core = [entry for entry in matches if entry.record.distribution == CORE]
+    if of_core or len(matches) == 1:
+        return _announced((of_core or matches)[0])
+    if matches:
+        names = " or ".join(sorted(entry.full_name for entry in matches))
+        raise AmbiguousComponentError(f"{kind} {name!r} is offered by {len(matches)} plugins", f"use its full name: {names}")
+    raise _unknown(kind, name, index)
+
+
+def _announced(entry: Entry) -> Entry:
+    replacement = getattr(entry.spec, "deprecated", None)
+    if replacement:
+        logger.warning("%s %s is deprecated: use %s", entry.spec.kind, entry.spec.name, replacement)
+    return entry
+
+
+def _unknown(kind: str, name: str, index: PluginIndex) -> Exception:
+    """Return the error for a name that nothing usable provides, with the nearest explanation."""
+    distribution, _, short = name.rpartition(":")
+    for record in index.records:
+        if short in record.offers.get(kind, ()):
+            problem = record.problems[0]
+            return MissingDependencyError(
+                f"{kind} {name!r} is provided by {record.distribution}, which is not installed", problem.fix
+            )
+    for record in index.records:
+        if record.distribution == distribution and record.status != "ok":
+            reason = record.problems[0].message if record.problems else record.status
+            return PluginError(f"{kind} {name!r}: plugin {distribution} is {record.status}: {reason}", "pyimgano list-plugins")
+    failed = [record for record in index.unusable() if not record.components]
+    known = [spec.name for _, spec in index.components(kind)]
+    blocked = [record.distribution for record in index.records if record.status == "disabled"]
+    advice = [suggestion(short, known)]
+    if failed:
+        advice.append(f"not loaded: {', '.join(f'{r.distribution} ({r.status}: {r.problems[0].message})' for r in failed)};")
+    if blocked:
+        advice.append(f"disabled: {', '.join(blocked)};")
+    listing = "pyimgano list-models" if kind == "detector" else "pyimgano list-plugins"
+    advice.append(f"{listing} shows what is there")
+    return UnknownComponentError(f"no {kind} is called {name!r}", " ".join(part for part in advice if part))
+
+
+def list_models(tags: Iterable[str] = (), index: PluginIndex | None = None) -> list[str]:
+    """Return the names of the installed detectors that carry all of `tags`, sorted; ambiguous ones as full names."""
+    wanted = frozenset(tags)
+    entries = [Entry(spec, record) for record, spec in (index or installed_plugins()).components("detector")]
+    names = [entry.spec.name for entry in entries]
+    chosen = [entry for entry in entries if wanted <= entry.spec.tags]
+    return [entry.spec.name if names.count(entry.spec.name) == 1 else entry.full_name for entry in chosen]
+
+
+def create_model(
+    name: str,
+    *,
+    device: str = "auto",
+    batch_size: int = 16,
+    amp: bool = False,
+    seed: int = 0,
+    embedder: Embedder | None = None,
+    **options: Any,
+) -> Detector:
+    """Return a detector, not yet fitted.
+
+    Parameters
+    ----------
+    name
+        Short or full name (`list_models`).
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    batch_size
+        Images per forward pass; 0 lets the detector choose.
+    amp
+        Reduced precision where the device has it.
+    seed
+        Seed of every random choice the detector makes.
+    embedder
+        Your own features, for detectors that take one: a callable from a list of RGB arrays to patch grids (N, h, w, D).
+    options
+        The detector's own options; ``pyimgano show detector NAME`` lists them.
+    """
+    from pyimgano.contracts import Runtime
+
+    runtime = Runtime(device=device, batch_size=batch_size, amp=amp, seed=seed)
+    return build_detector(find("detector", name), options, runtime, embedder)
+
+
+def build_detector(entry: Entry, values: Mapping[str, Any], runtime: Runtime, embedder: Embedder | None = None) -> Detector:
+    """Validate options and runtime against the spec, then import the factory and call it; nothing heavy loads before."""
+    spec: DetectorSpec = entry.spec
+    options = entry.parse_options(values)
+    family = runtime.device.partition(":")[0]
+    if family not in ("auto", *spec.devices):
+        raise PluginError(
+            f"{spec.name} does not run on device {runtime.device!r}", f"use one of: auto, {', '.join(spec.devices)}"
+        )
+    if embedder is not None and not spec.embedder:
+        raise PluginError(f"{spec.name} does not take an embedder", f"pyimgano show detector {spec.name}")
+    factory = entry.factory()
+    detector: Detector = factory(options, runtime) if embedder is None else factory(options, runtime, embedder=embedder)
+    return detector
+
+
+def load_dataset(name: str, root: str | os.PathLike[str] | None = None, **options: Any) -> Dataset:
+    """Return a dataset; ``pyimgano show dataset NAME`` lists its options. Call ``load()`` on it for the split."""
+    values = options if root is None else {"root": str(root), **options}
+    return build_component(find("dataset", name), values)  # type: ignore[no-any-return]
+
+
+def build_component(entry: Entry, values: Mapping[str, Any]) -> Any:
+    """Validate options, then import the factory of any kind but a detector and call it."""
+    options = entry.parse_options(values)
+    return entry.factory()(options)

@@ -1,0 +1,1 @@
+"""How results are written down: strict JSON, tables, the environment."""

@@ -1,0 +1,135 @@
+"""Frozen descriptions of components: what a plugin offers, as data.
+
+Standard library only. Building a spec imports nothing: ``factory`` and ``options`` are ``"package.module:name"`` strings that
+are resolved when a run first needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """What every component says about itself.
+
+    Attributes
+    ----------
+    name
+        ``[a-z][a-z0-9_]*``, unique per kind within its plugin.
+    summary
+        One line for tables.
+    factory
+        ``"package.module:callable"``. Called as ``factory(options, runtime)`` for detectors, as ``factory(options)`` for the
+        other kinds.
+    options
+        ``"package.options:Model"``, a subclass of `pyimgano.options.Options`; None where there is nothing to set.
+    tags
+        Words to filter lists by.
+    requires
+        PEP 508 requirements beyond those of the distribution itself.
+    extra
+        The extra of the distribution that brings `requires`.
+    deprecated
+        Name of the replacement, where there is one.
+    """
+
+    kind: ClassVar[str] = "component"
+
+    name: str
+    summary: str
+    factory: str
+    options: str | None = None
+    tags: frozenset[str] = frozenset()
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
+    deprecated: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorSpec(ComponentSpec):
+    """A detector.
+
+    Attributes
+    ----------
+    learning
+        ``fit``: needs good images; ``few_shot``: works with a handful; ``zero_shot``: needs none and refuses them.
+    maps
+        Whether every score comes with an anomaly map.
+    weights
+        Where its pretrained weights come from; ``none`` where it has none.
+    devices
+        Devices it can run on.
+    inputs
+        What its scoring takes: a list of ``arrays`` of any sizes, one stacked ``batch``, or file ``paths``.
+    embedder
+        Whether the factory takes a caller's own ``embedder=``.
+    presets
+        Named sets of option values.
+    """
+
+    kind: ClassVar[str] = "detector"
+
+    learning: Literal["fit", "few_shot", "zero_shot"] = "fit"
+    maps: bool = True
+    weights: Literal["none", "bundled", "download", "checkpoint"] = "none"
+    devices: tuple[str, ...] = ("cpu",)
+    inputs: Literal["arrays", "batch", "paths"] = "arrays"
+    embedder: bool = False
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(ComponentSpec):
+    """A dataset layout. `masks`: whether defective test images can have pixel masks."""
+
+    kind: ClassVar[str] = "dataset"
+
+    masks: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptionSpec(ComponentSpec):
+    """An image corruption with `severities` steps; `moves_pixels`: whether masks must be warped along."""
+
+    kind: ClassVar[str] = "corruption"
+
+    severities: int = 5
+    moves_pixels: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostprocessorSpec(ComponentSpec):
+    """A step after scoring, on maps or on scores; `fits`: whether it learns from held-out normal images first."""
+
+    kind: ClassVar[str] = "postprocessor"
+
+    acts_on: Literal["map", "score"] = "map"
+    fits: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(ComponentSpec):
+    """A metric over images, pixels or ground-truth regions."""
+
+    kind: ClassVar[str] = "metric"
+
+    level: Literal["image", "pixel", "region"] = "image"
+    needs_masks: bool = False
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec:
+    """A subcommand: ``app`` is ``"package.module:typer_app"``, imported when the command is invoked."""
+
+    kind: ClassVar[str] = "command"
+
+    name: str
+    summary: str
+    app: str
+
+
+Spec = ComponentSpec | CommandSpec

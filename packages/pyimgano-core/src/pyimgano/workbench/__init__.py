@@ -1,0 +1,1 @@
+"""Training once, and shipping what was trained: infer_config.json, bundles, the training run."""

@@ -1,0 +1,78 @@
+"""A training run: split, fit, calibrate, report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyimgano.calibration import CalibrationSettings
+from pyimgano.contracts import Dataset, DatasetSplit, Sample
+from pyimgano.errors import DatasetError
+from pyimgano.logs import collected_warnings
+from pyimgano.pipeline import Pipeline
+from pyimgano.reporting.strict_json import plain
+from pyimgano.workbench.bundle import bundle_files
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A fitted, calibrated pipeline, the split it came from, how long each stage took (seconds), and the report."""
+
+    pipeline: Pipeline
+    split: DatasetSplit
+    seconds: Mapping[str, float]
+    report: Mapping[str, Any]
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of a run folder or bundle."""
+        return bundle_files(self.pipeline, self.report, self.report["category"])
+
+
+def train(
+    dataset: Dataset,
+    pipeline: Pipeline,
+    settings: CalibrationSettings,
+    seed: int = 0,
+    dataset_name: str = "",
+    category: str | None = None,
+) -> TrainingRun:
+    """Fit on the training images, calibrate on held-out ones."""
+    with collected_warnings() as warnings:
+        split = dataset.load().with_calibration(settings.calibration_fraction, seed)
+        _refuse_defective(split)
+        started = time.perf_counter()
+        pipeline.fit(_paths(split.train))
+        fitted = time.perf_counter()
+        pipeline.calibrate(_paths(split.calibration), settings)
+        seconds = {"fit": fitted - started, "calibrate": time.perf_counter() - fitted}
+        if pipeline.weights is not None and pipeline.weights.get("source") == "random":
+            logger.warning("RANDOM WEIGHTS: the backbone is not pretrained; scores of this model mean nothing on real parts")
+    report = {
+        "schema_version": 1,
+        "dataset": dataset_name,
+        "category": category,
+        "model": pipeline.name,
+        "options": pipeline.options,
+        "weights": pipeline.weights,
+        "seed": seed,
+        "calibration": settings,
+        "images": {"train": len(split.train), "calibration": len(split.calibration), "test": len(split.test)},
+        "thresholds": {"image": pipeline.score_threshold, "pixel": pipeline.pixel_threshold},
+        "warnings": list(warnings),
+    }
+    return TrainingRun(pipeline, split, seconds, plain(report))
+
+
+def _paths(samples: Sequence[Sample]) -> list[str]:
+    return [str(sample.path) for sample in samples]
+
+
+def _refuse_defective(split: DatasetSplit) -> None:
+    for sample in (*split.train, *split.calibration):
+        if sample.label:
+            raise DatasetError(f"{sample.path} is defective but in the training set", "learn from good parts only")

@@ -1,0 +1,23 @@
+"""Patch nearest-neighbour anomaly detectors for pyimgano."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.7.0"
+
+_HOME = {
+    "FaissKNNIndex": "pyimgano_patchknn.index",
+    "PatchCore": "pyimgano_patchknn.patchcore",
+    "PatchCoreOptions": "pyimgano_patchknn.options",
+    "k_center_greedy": "pyimgano_patchknn.coreset",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pyimgano_patchknn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

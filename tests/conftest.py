@@ -1,0 +1,148 @@
+"""Fixtures that all tests share: running the command line, distributions on the path, small datasets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyimgano import discovery
+from pyimgano.cli.app import main
+from pyimgano.contracts import DatasetSplit
+from pyimgano.discovery import requirements
+from pyimgano.registry import load_dataset
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def fresh_discovery(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Discover anew in every test, without what the developer's own shell selects."""
+    for name in ("PYIMGANO_PLUGINS", "PYIMGANO_DISABLE", "PYIMGANO_PLUGIN_FILES"):
+        monkeypatch.delenv(name, raising=False)
+    discovery._cached.cache_clear()
+    requirements._version.cache_clear()
+    yield
+    discovery._cached.cache_clear()
+    requirements._version.cache_clear()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Run ``pyimgano ARGS`` in this process; what it sets in the environment is taken back."""
+
+    def run(*args: object) -> Outcome:
+        original = dict(os.environ)
+        discovery._cached.cache_clear()
+        capsys.readouterr()
+        try:
+            main([str(arg) for arg in args])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        finally:
+            for name in set(os.environ) - set(original):
+                monkeypatch.delenv(name)
+            for name, value in original.items():
+                if os.environ.get(name) != value:
+                    monkeypatch.setenv(name, value)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., Outcome]:
+    """Run ``python ARGS`` in a new process, with extra folders first on its path."""
+
+    def run(*args: object, path: Sequence[Path] = (), **environ: str) -> Outcome:
+        env = {**os.environ, **environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+        done = subprocess.run(
+            [sys.executable, *map(str, args)], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=240, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give an empty folder at the front of ``sys.path`` for plugins; their modules are forgotten after."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def distribution(site: Path) -> Callable[..., Path]:
+    """Write a distribution as pip would leave it: a module and a ``*.dist-info`` folder.
+
+    ``distribution("acme-scratch", code, requires=[...])``; `entry` and `module` default to the name.
+    """
+
+    def write(
+        name: str,
+        code: str,
+        *,
+        requires: Sequence[str] | None = ("pyimgano-core>=0.7,<0.8",),
+        version: str = "1.0",
+        entry: str | None = None,
+        module: str | None = None,
+        direct_url: str | None = None,
+    ) -> Path:
+        module = module or name.replace("-", "_")
+        (site / f"{module}.py").write_text(code, encoding="utf-8")
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {requirement}" for requirement in requires or ()]
+        (info / "METADATA").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(f"[pyimgano]\n{entry or module} = {module}\n", encoding="utf-8")
+        if direct_url is not None:
+            (info / "direct_url.json").write_text(direct_url, encoding="utf-8")
+        return info
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def surface_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a small folder dataset of synthetic surfaces: train/good, test/*, ground_truth/*."""
+    root = tmp_path_factory.mktemp("surface") / "parts"
+    load_dataset("surface", root, train=25, test_good=6, test_defective=9, height=96, width=128).load()
+    return root
+
+
+@pytest.fixture(scope="session")
+def surface_split(surface_root: Path) -> DatasetSplit:
+    """Give the split of `surface_root`."""
+    return load_dataset("folder", surface_root).load()
+
+
+@pytest.fixture(scope="session")
+def bundle(surface_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a bundle of ``vision_filterbank`` trained on `surface_root`. Read-only: copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("bundle") / "parts.bundle"
+    line = ["train", "--root", str(surface_root), "--model", "vision_filterbank", "--resize", "96", "128"]
+    with pytest.raises(SystemExit) as stopped:
+        main([*line, "--export-deploy-bundle", str(folder)])
+    assert not stopped.value.code
+    return folder
