@@ -59,7 +59,9 @@ class FilterBank(Detector):
         distance = _nearest(white, self.bank_) if nearest else np.linalg.norm(white, axis=1)
         grid = distance.reshape(features.shape[:2]).astype(np.float32)
         recipe = MapRecipe(self.options.resize, self.options.smoothing)
-        return ImageScore(float(grid.max()), AnomalyMap(grid, (image.shape[0], image.shape[1]), recipe))
+        return ImageScore(
+            _mean_of_top(grid, self.options.top_fraction), AnomalyMap(grid, (image.shape[0], image.shape[1]), recipe)
+        )
 
     def _features(self, image: Image) -> Features:
         """Return patch features (h, w, D) of one image."""
@@ -120,6 +122,12 @@ def _whitening(centred: Features, shrinkage: float) -> Features:
     correlation = scaled.T @ scaled / len(scaled)
     values, vectors = np.linalg.eigh((1 - shrinkage) * correlation + shrinkage * np.eye(len(correlation)))
     return np.asarray(vectors / np.sqrt(np.maximum(values, 1e-3)) / deviation[:, None], dtype=np.float32)
+
+
+def _mean_of_top(grid: Features, fraction: float) -> float:
+    """Return the mean of the largest values, at least one."""
+    count = max(1, round(grid.size * fraction))
+    return float(np.partition(grid, grid.size - count, axis=None)[grid.size - count :].mean())
 
 
 def _nearest(queries: Features, bank: Features) -> Features:

@@ -19,4 +19,7 @@ class FilterBankOptions(Options):
     )
     bank_size: int = Field(8000, ge=1, description="Normal patches kept for the nearest-neighbour distance.")
     shrinkage: float = Field(0.05, ge=0, le=1, description="How far correlations between features are shrunk towards none.")
+    top_fraction: float = Field(
+        0.01, gt=0, le=1, description="Share of the patches, the most abnormal, whose mean distance is the image score."
+    )
     smoothing: float = Field(4.0, ge=0, description="Gaussian sigma of the map, in pixels of the scaled image.")

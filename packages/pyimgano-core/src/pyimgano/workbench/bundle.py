@@ -80,7 +80,7 @@ class Bundle:
 def bundle_files(pipeline: Pipeline, report: Mapping[str, Any], category: str | None = None) -> dict[str, bytes]:
     """Return the files of a run or bundle, by name. Equal pipelines give equal bytes, timestamps aside."""
     # safetensors writes the buffer of an array as it lies in memory, whatever its strides
-    state = save({name: np.ascontiguousarray(array) for name, array in sorted(pipeline.detector.state().items())})
+    state = save({name: np.asarray(array, order="C") for name, array in sorted(pipeline.detector.state().items())})
     distribution, _, _ = pipeline.name.rpartition(":")
     pixel, score = pipeline.pixel_threshold, pipeline.score_threshold
     config = InferConfig(
@@ -176,7 +176,7 @@ def _verify(folder: Path) -> str:
         content = json.loads(manifest)
         version = content["schema_version"]
         entries = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in content["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"{manifest_path} is not a bundle's manifest ({error})", _AGAIN) from None
     if version != SCHEMA_VERSION:
         raise BundleError(

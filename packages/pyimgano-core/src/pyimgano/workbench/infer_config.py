@@ -114,9 +114,9 @@ def read_infer_config(path: Path) -> InferConfig:
     if not isinstance(values, dict):
         raise BundleError(f"{path} holds {type(values).__name__}, not an object", "export it again")
     version = values.get("schema_version", SCHEMA_VERSION)
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise BundleError(
-            f"{path} has schema version {version}, this pyimgano reads up to {SCHEMA_VERSION}", "install a newer pyimgano-core"
+            f"{path} has schema version {version!r}, this pyimgano reads {SCHEMA_VERSION}", "install a newer pyimgano-core"
         )
     try:
         return parse(InferConfig, values, path.name)
