@@ -86,6 +86,6 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure what the documentation claims; each script prints ratios against a named peer."""
-    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]")
+    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]", "anomalib==2.7.0")
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         session.run("python", str(script))

@@ -57,6 +57,10 @@ class CalibrationError(PyimganoError):
     """A threshold cannot be calibrated."""
 
 
+class MetricError(PyimganoError, ValueError):
+    """Scores and truth cannot be compared."""
+
+
 class NotFittedError(PyimganoError):
     """Scores were asked for before fitting."""
 
