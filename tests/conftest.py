@@ -40,7 +40,7 @@ def fresh_discovery(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run ``pyimgano ARGS`` in this process; what it sets in the environment is taken back."""
 
     def run(*args: object) -> Outcome:
@@ -53,11 +53,9 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
         finally:
-            for name in set(os.environ) - set(original):
-                monkeypatch.delenv(name)
-            for name, value in original.items():
-                if os.environ.get(name) != value:
-                    monkeypatch.setenv(name, value)
+            for name in set(os.environ) - set(original):  # not by monkeypatch, which would put them back after the test
+                del os.environ[name]
+            os.environ.update(original)
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 

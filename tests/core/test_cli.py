@@ -53,6 +53,16 @@ def test_a_user_error_is_two_lines_and_exit_2(cli: Callable, tmp_path: Path) -> 
     assert [line[:6] for line in done.err.splitlines()] == ["Error:", "Next: "]
 
 
+def test_a_plugin_command_that_cannot_be_imported_is_a_user_error(cli: Callable, distribution: Callable, site: Path) -> None:
+    code = "from pyimgano import hookimpl\nfrom pyimgano.specs import CommandSpec\n@hookimpl\ndef register_commands():\n"
+    distribution("acme-tools", f"{code}    return [CommandSpec(name='weigh', summary='Weigh', app='acme_weigh:app')]\n")
+    (site / "acme_weigh.py").write_text("raise RuntimeError('no scale')\n", encoding="utf-8")
+    assert "weigh" in cli("--help").out
+    done = cli("weigh")
+    assert done.code == 2
+    assert "command weigh of acme-tools cannot be imported: RuntimeError: no scale" in done.err
+
+
 def test_debug_shows_the_traceback(shell: Callable) -> None:
     line = ["train", "--root", "nowhere", "--model", "vision_filterbank", "--export-deploy-bundle", "out"]
     assert "Traceback" not in shell("-m", "pyimgano", *line).err

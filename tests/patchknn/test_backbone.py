@@ -89,7 +89,7 @@ class Bomb:
 
 
 def test_code_in_a_weights_file_is_refused_and_not_run(tmp_path: Path) -> None:
-    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps(Bomb(tmp_path / "ran"), protocol=2))
     with pytest.raises(WeightsError, match=r"evil\.pth is not a readable PyTorch weights file"):
         Backbone(LITE0, None, None, 3, Runtime()).load(tmp_path / "evil.pth", pretrained=True)
     assert not (tmp_path / "ran").exists()

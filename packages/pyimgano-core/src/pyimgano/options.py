@@ -76,13 +76,13 @@ def _sentence(fault: ErrorDetails, model: type[BaseModel], where: str) -> str:
             hint = suggestion(str(fault["loc"][-1]), known) or f"it knows {', '.join(sorted(known)) or 'no options'}"
             return f"{place}: unknown option; {hint}"
         case "greater_than_equal":
-            return f"{place}: must be at least {bounds['ge']:g}{got}"
+            return f"{place}: must be at least {bounds['ge']:.15g}{got}"
         case "greater_than":
-            return f"{place}: must be greater than {bounds['gt']:g}{got}"
+            return f"{place}: must be greater than {bounds['gt']:.15g}{got}"
         case "less_than_equal":
-            return f"{place}: must be at most {bounds['le']:g}{got}"
+            return f"{place}: must be at most {bounds['le']:.15g}{got}"
         case "less_than":
-            return f"{place}: must be less than {bounds['lt']:g}{got}"
+            return f"{place}: must be less than {bounds['lt']:.15g}{got}"
         case "missing":
             return f"{place}: is required"
         case "literal_error":

@@ -10,11 +10,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyimgano.discovery import CORE, PluginIndex, PluginRecord, installed_plugins
-from pyimgano.errors import AmbiguousComponentError, MissingDependencyError, PluginError, UnknownComponentError, suggestion
+from pyimgano.discovery.load import describe
+from pyimgano.errors import (
+    AmbiguousComponentError,
+    MissingDependencyError,
+    PluginError,
+    PyimganoError,
+    UnknownComponentError,
+    suggestion,
+)
 from pyimgano.specs import DetectorSpec
 
 if TYPE_CHECKING:
-    from pyimgano.contracts import Dataset, Detector, Embedder, Runtime
+    from pyimgano.contracts import Dataset, DatasetSplit, Detector, Embedder, Runtime
     from pyimgano.options import Options
 
 logger = logging.getLogger(__name__)
@@ -38,7 +46,8 @@ class Entry:
         """Return the pydantic model of its options; imports pydantic and the plugin's light options module."""
         from pyimgano.options import NoOptions
 
-        model: type[Options] = self._import(self.spec.options) if self.spec.options else NoOptions
+        path = getattr(self.spec, "options", None)
+        model: type[Options] = self._import(path) if path else NoOptions
         return model
 
     def parse_options(self, values: Mapping[str, Any]) -> Options:
@@ -62,7 +71,8 @@ class Entry:
         problems = unmet_by(self.spec, self.record.candidate) or missing_requirements(self.record.candidate)
         if problems:
             reasons = "; ".join(problem.message for problem in problems)
-            raise MissingDependencyError(f"{self.full_name} {reasons}", problems[0].fix)
+            fixes = dict.fromkeys(problem.fix for problem in problems if problem.fix)
+            raise MissingDependencyError(f"{self.full_name} {reasons}", " && ".join(fixes))
         factory: Callable[..., Any] = self._import(self.spec.factory)
         return factory
 
@@ -70,10 +80,12 @@ class Entry:
         module, _, name = path.partition(":")
         try:
             return getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
+        except PyimganoError:
+            raise
+        except (Exception, SystemExit) as error:  # a plugin's import may raise anything
             raise PluginError(
-                f"{self.full_name}: {path} cannot be imported: {error}",
-                f"pyimgano list-plugins --trace {self.record.distribution}",
+                f"{self.full_name}: {path} cannot be imported: {describe(error)}",
+                "run it again with --debug for the whole traceback",
             ) from error
 
 
@@ -113,16 +125,18 @@ def _unknown(kind: str, name: str, index: PluginIndex) -> Exception:
     """Return the error for a name that nothing usable provides, with the nearest explanation."""
     distribution, _, short = name.rpartition(":")
     for record in index.records:
-        if short in record.offers.get(kind, ()):
+        if short in record.offers.get(kind, ()) and distribution in ("", record.distribution):
             problem = record.problems[0]
             return MissingDependencyError(
                 f"{kind} {name!r} is provided by {record.distribution}, which is not installed", problem.fix
             )
     for record in index.records:
         if record.distribution == distribution and record.status != "ok":
-            reason = record.problems[0].message if record.problems else record.status
-            return PluginError(f"{kind} {name!r}: plugin {distribution} is {record.status}: {reason}", "pyimgano list-plugins")
-    failed = [record for record in index.unusable() if not record.components]
+            reason, fix = record.problems[0]
+            return PluginError(
+                f"{kind} {name!r}: plugin {distribution} is {record.status}: {reason}", fix or "pyimgano list-plugins"
+            )
+    failed = index.unusable()
     known = [spec.name for _, spec in index.components(kind)]
     blocked = [record.distribution for record in index.records if record.status == "disabled"]
     advice = [suggestion(short, known)]
@@ -135,13 +149,22 @@ def _unknown(kind: str, name: str, index: PluginIndex) -> Exception:
     return UnknownComponentError(f"no {kind} is called {name!r}", " ".join(part for part in advice if part))
 
 
-def list_models(tags: Iterable[str] = (), index: PluginIndex | None = None) -> list[str]:
-    """Return the names of the installed detectors that carry all of `tags`, sorted; ambiguous ones as full names."""
+def detectors(tags: Iterable[str] = (), index: PluginIndex | None = None) -> list[tuple[str, Entry]]:
+    """Return the installed detectors that carry all of `tags`, each under the shortest name that means it, sorted by name."""
     wanted = frozenset(tags)
     entries = [Entry(spec, record) for record, spec in (index or installed_plugins()).components("detector")]
     names = [entry.spec.name for entry in entries]
     chosen = [entry for entry in entries if wanted <= entry.spec.tags]
-    return [entry.spec.name if names.count(entry.spec.name) == 1 else entry.full_name for entry in chosen]
+    return [(entry.full_name if _needs_full_name(entry, names) else entry.spec.name, entry) for entry in chosen]
+
+
+def _needs_full_name(entry: Entry, names: list[str]) -> bool:
+    return names.count(entry.spec.name) > 1 and entry.record.distribution != CORE
+
+
+def list_models(tags: Iterable[str] = (), index: PluginIndex | None = None) -> list[str]:
+    """Return the names of the installed detectors that carry all of `tags`, sorted; ambiguous ones as full names."""
+    return [name for name, _ in detectors(tags, index)]
 
 
 def create_model(
@@ -199,6 +222,35 @@ def load_dataset(name: str, root: str | os.PathLike[str] | None = None, **option
     """Return a dataset; ``pyimgano show dataset NAME`` lists its options. Call ``load()`` on it for the split."""
     values = options if root is None else {"root": str(root), **options}
     return build_component(find("dataset", name), values)  # type: ignore[no-any-return]
+
+
+def load_benchmark_split(
+    dataset: str,
+    root: str | os.PathLike[str],
+    category: str | None = None,
+    calibration_fraction: float = 0.2,
+    seed: int = 0,
+    **options: Any,
+) -> DatasetSplit:
+    """Return images to learn from, to calibrate on and to test on.
+
+    Parameters
+    ----------
+    dataset
+        Name of the layout; ``pyimgano datasets list`` shows them.
+    root
+        Where it lies.
+    category
+        Which of its categories; may be left out where there is one only.
+    calibration_fraction
+        Share of the training images to hold out, unless the dataset brings held-out good images of its own.
+    seed
+        Seed of that choice.
+    options
+        The dataset's own options, such as ``split="test_private"`` of ``mvtec_ad2``.
+    """
+    values = options if category is None else {"category": category, **options}
+    return load_dataset(dataset, root, **values).load().with_calibration(calibration_fraction, seed)
 
 
 def build_component(entry: Entry, values: Mapping[str, Any]) -> Any:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from pyimgano import __version__
 from pyimgano.cli.globals import GlobalFlags, read_global_flags
 from pyimgano.discovery import PluginRecord, installed_plugins
+from pyimgano.discovery.load import describe
 from pyimgano.errors import PluginError, PyimganoError, suggestion
 from pyimgano.specs import CommandSpec
 
@@ -42,9 +43,10 @@ class PluginGroup(TyperGroup):
         module, _, name = spec.app.partition(":")
         try:
             command = typer.main.get_command(getattr(importlib.import_module(module), name))
-        except (ImportError, AttributeError) as error:
+        except (Exception, SystemExit) as error:  # a plugin's module may raise anything
             raise PluginError(
-                f"command {cmd_name} of {record.distribution} cannot be imported: {error}", "pyimgano list-plugins"
+                f"command {cmd_name} of {record.distribution} cannot be imported: {describe(error)}",
+                "run it again with --debug for the whole traceback",
             ) from error
         command.name = cmd_name
         return command

@@ -8,7 +8,7 @@ import typer
 
 from pyimgano.cli.tables import table
 from pyimgano.discovery import installed_plugins
-from pyimgano.registry import find, list_models
+from pyimgano.registry import detectors
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -19,7 +19,7 @@ def list_models_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the detectors of all installed plugins."""
-    entries = [(name, find("detector", name)) for name in list_models(tag or ())]
+    entries = detectors(tag or ())
     if as_json:
         import json
 

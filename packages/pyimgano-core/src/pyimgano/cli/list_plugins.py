@@ -79,8 +79,9 @@ def _provides(record: PluginRecord) -> str:
 
 
 def _trace(records: list[PluginRecord], name: str) -> str:
-    for record in records:
-        if record.distribution == name:
-            return record.trace or f"{name} is {record.status}; nothing was raised while it was loaded"
+    found = [record for record in records if name in (record.distribution, record.candidate.label)]
+    if found:
+        traces = [record.trace for record in found if record.trace]
+        return "\n".join(traces) or f"{name} is {found[0].status}; nothing was raised while it was loaded"
     hint = suggestion(name, [record.distribution for record in records])
     raise UnknownComponentError(f"no plugin is called {name!r}", hint or "pyimgano list-plugins")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from collections.abc import Mapping, Set
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -35,7 +37,9 @@ def show(
         typer.echo(json.dumps(entry.options_model().model_json_schema(), indent=2))
         return
     typer.echo(f"{entry.spec.name}: {entry.spec.summary}\n")
-    typer.echo("\n".join(f"  {key:<12}{value}" for key, value in _facts(entry)))
+    facts = _facts(entry)
+    width = max(len(key) for key, _ in facts) + 2
+    typer.echo("\n".join(f"  {key:<{width}}{value}" for key, value in facts))
     if kind != "command":
         typer.echo(f"\n{_options_table(entry.options_model())}")
 
@@ -44,7 +48,7 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     facts = [("full name", entry.full_name), ("version", entry.record.version or "-")]
     for field in dataclasses.fields(entry.spec):
         value = getattr(entry.spec, field.name)
-        if field.name not in ("name", "summary", "options") and value not in (None, (), frozenset(), {}):
+        if field.name not in ("name", "summary", "options") and (value or isinstance(value, int)):
             facts.append((field.name, _plain(value)))
     if entry.spec.kind != "command":
         facts += [("", f"{p.message}; {p.fix}") for p in unmet_by(entry.spec, entry.record.candidate)]
@@ -52,14 +56,14 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return "; ".join(f"{name} ({_plain_options(values)})" for name, values in value.items())
-    if isinstance(value, (tuple, frozenset)):
-        return ", ".join(sorted(map(str, value)) if isinstance(value, frozenset) else map(str, value))
+    if isinstance(value, (tuple, list, Set)):
+        return ", ".join(sorted(map(str, value)) if isinstance(value, Set) else map(str, value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _plain_options(values: dict[str, Any]) -> str:
+def _plain_options(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items()) or "defaults"
 
 
@@ -69,8 +73,8 @@ def _options_table(model: type[BaseModel]) -> str:
     rows = [
         [
             name,
-            _type(field),
-            "required" if field.is_required() else str(field.get_default()),
+            _type(field.annotation),
+            _default(field),
             _bounds(field),
             field.description or "",
         ]
@@ -79,10 +83,24 @@ def _options_table(model: type[BaseModel]) -> str:
     return table(["OPTION", "TYPE", "DEFAULT", "BOUNDS", "MEANING"], rows)
 
 
-def _type(field: FieldInfo) -> str:
-    annotation: Any = field.annotation
-    text = annotation.__name__ if isinstance(annotation, type) and "[" not in str(annotation) else str(annotation)
-    return text.replace("typing.", "").replace("pathlib._local.", "").replace("pathlib.", "").replace("Literal", "one of")
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "computed"
+    return "required" if field.is_required() else str(field.default)
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type, arguments))
+    if origin is not None:
+        return f"{_type(origin)}[{', '.join(map(_type, arguments))}]"
+    plain = {type(None): "none", Ellipsis: "..."}
+    return plain[annotation] if annotation in plain else getattr(annotation, "__name__", str(annotation))
 
 
 def _bounds(field: FieldInfo) -> str:

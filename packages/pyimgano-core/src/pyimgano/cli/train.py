@@ -54,6 +54,8 @@ def train(
     targets = [folder for folder in (export_deploy_bundle, output) if folder is not None]
     if not targets:
         raise OutputError("there is nothing to write to", "pass --export-deploy-bundle DIR, or --output DIR for a loose config")
+    if len({folder.resolve() for folder in targets}) < len(targets):
+        raise OutputError(f"{targets[0]} is named twice", "give --export-deploy-bundle and --output two different folders")
     settings = parse(CalibrationSettings, calibration, "calibration", "pyimgano train --help")
     values = from_pairs(dataset_option or ())
     if root is not None:

@@ -39,7 +39,6 @@ def discover(selection: Selection | None = None) -> PluginIndex:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     records = [_examine(candidate, selection, manager) for candidate in candidates]
-    records += found.unreadable
     present = {record.distribution for record in records}
     absent = [_not_installed(name, entry) for name, entry in sorted(FIRST_PARTY.items()) if name not in present]
     return PluginIndex(tuple(records + absent), _notices(selection, present, found.old_version))
@@ -50,6 +49,9 @@ def _examine(candidate: Candidate, selection: Selection, manager: pluggy.PluginM
     reason = selection.blocks(candidate)
     if reason:
         return candidate.record("disabled", [Problem(reason)])
+    if candidate.damage:
+        reinstall = install_command("--force-reinstall", candidate.distribution)
+        return candidate.record("broken", [Problem(candidate.damage, reinstall)])
     problem = incompatibility(candidate)
     if problem:
         return candidate.record("incompatible", [problem])

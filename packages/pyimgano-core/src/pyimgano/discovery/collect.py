@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import ModuleType
 
 import pluggy
@@ -35,7 +36,12 @@ HOOKS: dict[str, type[ComponentSpec] | type[CommandSpec]] = {
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
-_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_WORDS: dict[str, tuple[type[Collection[str]], ...]] = {
+    "tags": (frozenset, set),
+    "requires": (tuple, list),
+    "devices": (tuple, list),
+}
 
 
 def collect(
@@ -92,6 +98,12 @@ def _unsound(hook: str, spec: object, expected: type) -> str | None:
     for path in paths:
         if not isinstance(path, str) or not _PATH.fullmatch(path):
             return f"{hook}: {spec.name} names {path!r}, which is not of the form package.module:name"
+    if not isinstance(spec.summary, str):
+        return f"{hook}: {spec.name} has summary={spec.summary!r}, expected str"
+    for field, types in _WORDS.items():
+        value = getattr(spec, field, types[0]())
+        if not isinstance(value, types) or not all(isinstance(word, str) for word in value):
+            return f"{hook}: {spec.name} has {field}={value!r}, expected a {types[0].__name__} of str"
     return None
 
 
@@ -111,7 +123,7 @@ def _unknown_hooks(module: object, manager: pluggy.PluginManager) -> list[Proble
 
 
 def _unmarked_hooks(module: object) -> list[Problem]:
-    functions = {hook: getattr(module, hook, None) for hook in HOOKS}
+    functions = {hook: inspect.getattr_static(module, hook, None) for hook in HOOKS}  # runs no __getattr__ of the plugin's
     return [
         Problem(f"{hook} is defined but not marked with @hookimpl")
         for hook, function in functions.items()

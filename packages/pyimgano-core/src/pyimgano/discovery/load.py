@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,8 +14,9 @@ from typing import NamedTuple
 import pluggy
 
 from pyimgano.discovery.records import Candidate, Problem
+from pyimgano.discovery.requirements import uninstall_command
 
-_OURS = str(Path(__file__).parent)
+_OURS = f"{Path(__file__).parents[1]}{os.sep}"
 
 
 class Failure(NamedTuple):
@@ -50,7 +52,7 @@ def _import_file(path: Path) -> ModuleType:
         return known
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
-    if not path.stem.isidentifier() or known is not None or importlib.util.find_spec(path.stem) is not None:
+    if not path.stem.isidentifier() or known is not None or _names_another_module(path):
         raise ImportError(f"{path.name} cannot be imported as {path.stem!r}: rename the file, that name is taken or not a name")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
@@ -65,11 +67,15 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
+def _names_another_module(path: Path) -> bool:
+    found = importlib.util.find_spec(path.stem)
+    return found is not None and Path(found.origin or "").resolve() != path
+
+
 def _problem(candidate: Candidate, error: BaseException) -> Problem:
     folder = _editable_folder(candidate)
     if folder is not None and not folder.exists():
-        fix = f"{sys.executable} -m pip uninstall {candidate.distribution}"
-        return Problem(f"installed editable from {folder}, which no longer exists", fix)
+        return Problem(f"installed editable from {folder}, which no longer exists", uninstall_command(candidate.distribution))
     return Problem(describe(error), f"pyimgano list-plugins --trace {candidate.distribution}")
 
 
@@ -82,13 +88,14 @@ def _editable_folder(candidate: Candidate) -> Path | None:
     try:
         origin = json.loads(metadata.distribution(candidate.distribution).read_text("direct_url.json") or "{}")
         return Path(unquote(urlparse(origin["url"]).path)) if origin["dir_info"]["editable"] else None
-    except (ValueError, KeyError, TypeError, metadata.PackageNotFoundError):
+    except (ValueError, KeyError, TypeError, AttributeError, metadata.PackageNotFoundError):
         return None
 
 
 def describe(error: BaseException) -> str:
-    """Return ``Type: message (file, line n)`` with the last line of the plugin's own code."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """Return ``Type: message (file, line n)`` in one line, with the last line of code that is not pyimgano's."""
+    message = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, SystemExit):
         text = f"it called sys.exit({error.code!r}) while it was loaded"
     import traceback

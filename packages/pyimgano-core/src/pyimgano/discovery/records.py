@@ -25,7 +25,7 @@ class Candidate:
     """A plugin that was found and not yet loaded.
 
     `entry` is an `importlib.metadata.EntryPoint`, as ``name = value``; `file` is set for a plugin given as a Python file;
-    `requires` is None where the metadata says nothing.
+    `requires` is None where the metadata says nothing; `damage` says why the metadata cannot be read.
     """
 
     distribution: str
@@ -35,6 +35,7 @@ class Candidate:
     requires: tuple[str, ...] | None = None
     location: str | None = None
     file: Path | None = None
+    damage: str = ""
 
     @property
     def label(self) -> str:

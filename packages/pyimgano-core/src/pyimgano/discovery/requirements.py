@@ -20,15 +20,24 @@ if TYPE_CHECKING:
 
 _MAJOR, _MINOR = __version__.split(".")[:2]
 _LOCKSTEP = frozenset({f">={_MAJOR}.{_MINOR}", f"<{_MAJOR}.{int(_MINOR) + 1}"})
-_CORE_LINE = re.compile(r"\s*pyimgano[-_.]+core\b([^;\[]*)(?:[;\[].*)?", re.IGNORECASE)
+_CORE_LINE = re.compile(r"\s*pyimgano[-_.]+core(?![-\w.])([^;\[]*)(?:[;\[].*)?", re.IGNORECASE)
 
 
 def install_command(*requirements: str) -> str:
     """Return the command that installs `requirements` into this interpreter's environment."""
-    quoted = " ".join(f'"{text}"' if set(text) & set("<>=![]; ") else text for text in requirements)
+    return _pip("install", *requirements)
+
+
+def uninstall_command(distribution: str) -> str:
+    """Return the command that removes a distribution from this interpreter's environment."""
+    return _pip("uninstall", distribution)
+
+
+def _pip(action: str, *words: str) -> str:
+    python, *rest = (f'"{text}"' if set(text) & set("<>=![]; ") else text for text in (sys.executable, *words))
     if importlib.util.find_spec("pip") is None:
-        return f"uv pip install --python {sys.executable} {quoted}"
-    return f"{sys.executable} -m pip install {quoted}"
+        return " ".join(["uv pip", action, "--python", python, *rest])
+    return " ".join([python, "-m pip", action, *rest])
 
 
 def incompatibility(candidate: Candidate) -> Problem | None:
@@ -87,13 +96,16 @@ def _parsed(requirements: Iterable[str]) -> list[Requirement]:
     from packaging.requirements import Requirement
 
     parsed = [Requirement(text) for text in requirements]
-    return [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    valid_here = [one for one in parsed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    for requirement in valid_here:
+        requirement.marker = None
+    return valid_here
 
 
 def _unmet(requirements: Iterable[Requirement]) -> list[Problem]:
     problems = []
     for requirement in requirements:
-        wanted = f"{requirement.name}{requirement.specifier}"
+        wanted = str(requirement)
         installed = _version(requirement.name)
         if installed is None:
             problems.append(Problem(f"needs {wanted}, which is not installed", install_command(wanted)))

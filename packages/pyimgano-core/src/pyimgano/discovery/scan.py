@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyimgano import __version__
-from pyimgano.discovery.records import Candidate, PluginRecord, Problem
+from pyimgano.discovery.records import Candidate
 
 CORE = "pyimgano-core"
 GROUP = "pyimgano"
@@ -27,36 +27,35 @@ def core_candidate() -> Candidate:
 
 def file_candidates(files: Iterable[str]) -> list[Candidate]:
     """Return one candidate per Python file given by name."""
-    paths = [Path(file).resolve() for file in files]
+    paths = dict.fromkeys(Path(file).resolve() for file in files)
     return [Candidate(normalise(path.stem), "file", None, location=str(path), file=path) for path in paths]
 
 
 class Scan(NamedTuple):
     """What is on the path.
 
-    `candidates` are sorted by distribution, then entry name; `unreadable` are distributions whose metadata is damaged;
-    `old_version` is that of PyPI's older single distribution ``pyimgano``, which owns the same import name.
+    `candidates` are sorted by distribution, then entry name; `old_version` is that of PyPI's older single distribution
+    ``pyimgano``, which owns the same import name.
     """
 
     candidates: tuple[Candidate, ...]
-    unreadable: tuple[PluginRecord, ...]
     old_version: str | None
 
 
 def scan() -> Scan:
     """Read the metadata of all distributions. Of two copies of one, the first on the path counts, as it does for import."""
     candidates: dict[str, list[Candidate]] = {}
-    unreadable: list[PluginRecord] = []
     old_version = None
     for dist in metadata.distributions():
         try:
-            if GROUP not in (dist.read_text("entry_points.txt") or ""):
+            if not _names_group(dist):
                 continue
             entries = dist.entry_points.select(group=GROUP)
             fields = dist.metadata
             name = normalise(fields["Name"])
         except Exception as error:  # a damaged dist-info folder must not hide the other plugins
-            unreadable.append(_unreadable(dist, error))
+            damaged = _damaged(dist, error)
+            candidates.setdefault(damaged.distribution, [damaged])
             continue
         if name == GROUP:
             old_version = fields["Version"]
@@ -64,7 +63,14 @@ def scan() -> Scan:
             found = [_candidate(dist, name, fields, entry) for entry in entries]
             candidates[name] = sorted(found, key=lambda candidate: candidate.entry)
     in_order = tuple(candidate for name in sorted(candidates) for candidate in candidates[name])
-    return Scan(in_order, tuple(unreadable), old_version)
+    return Scan(in_order, old_version)
+
+
+def _names_group(dist: metadata.Distribution) -> bool:
+    try:
+        return GROUP in (dist.read_text("entry_points.txt") or "")
+    except UnicodeDecodeError as error:
+        return GROUP.encode() in error.object
 
 
 def _candidate(
@@ -81,7 +87,7 @@ def _candidate(
     )
 
 
-def _unreadable(dist: metadata.Distribution, error: Exception) -> PluginRecord:
+def _damaged(dist: metadata.Distribution, error: Exception) -> Candidate:
     folder = Path(str(getattr(dist, "_path", dist.locate_file(""))))
-    candidate = Candidate(normalise(folder.name.split("-")[0]), "", None, location=str(folder))
-    return candidate.record("broken", [Problem(f"its metadata cannot be read: {error} ({folder})", "reinstall it")])
+    name = normalise(folder.name.split("-")[0])
+    return Candidate(name, "", None, location=str(folder), damage=f"its metadata cannot be read: {error} ({folder})")
