@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import re
 import sys
 from collections.abc import Collection, Iterable
 from types import ModuleType
@@ -34,9 +33,6 @@ HOOKS: dict[str, type[ComponentSpec] | type[CommandSpec]] = {
     "register_commands": CommandSpec,
 }
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
-_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _WORDS: dict[str, tuple[type[Collection[str]], ...]] = {
     "tags": (frozenset, set),
     "requires": (tuple, list),
@@ -91,12 +87,12 @@ def _unsound(hook: str, spec: object, expected: type) -> str | None:
     if not isinstance(spec, expected):
         return f"{hook} returned {type(spec).__name__}, expected {expected.__name__}"
     assert isinstance(spec, (ComponentSpec, CommandSpec))
-    pattern = _COMMAND_NAME if isinstance(spec, CommandSpec) else _NAME
-    if not isinstance(spec.name, str) or not pattern.fullmatch(spec.name):
-        return f"{hook}: {spec.name!r} is not a valid name (it must match {pattern.pattern})"
+    if not _is_name(spec.name, "-" if isinstance(spec, CommandSpec) else "_"):
+        pattern = "[a-z][a-z0-9-]*" if isinstance(spec, CommandSpec) else "[a-z][a-z0-9_]*"
+        return f"{hook}: {spec.name!r} is not a valid name (it must match {pattern})"
     paths = [spec.app] if isinstance(spec, CommandSpec) else [spec.factory, spec.options or "a:b"]
     for path in paths:
-        if not isinstance(path, str) or not _PATH.fullmatch(path):
+        if not _is_path(path):
             return f"{hook}: {spec.name} names {path!r}, which is not of the form package.module:name"
     if not isinstance(spec.summary, str):
         return f"{hook}: {spec.name} has summary={spec.summary!r}, expected str"
@@ -105,6 +101,17 @@ def _unsound(hook: str, spec: object, expected: type) -> str | None:
         if not isinstance(value, types) or not all(isinstance(word, str) for word in value):
             return f"{hook}: {spec.name} has {field}={value!r}, expected a {types[0].__name__} of str"
     return None
+
+
+def _is_name(name: object, separator: str) -> bool:
+    if not isinstance(name, str) or not name[:1].isalpha():
+        return False
+    return name.isascii() and name == name.lower() and name.replace(separator, "").isalnum()
+
+
+def _is_path(path: object) -> bool:
+    module, colon, name = path.partition(":") if isinstance(path, str) else ("", "", "")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), name))
 
 
 def _duplicate(components: dict[tuple[str, str], Spec], spec: Spec) -> str | None:

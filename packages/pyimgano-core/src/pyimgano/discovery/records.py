@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from pyimgano.specs import Spec
@@ -20,8 +20,7 @@ class Problem(NamedTuple):
     fix: str = ""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A plugin that was found and not yet loaded.
 
     `entry` is an `importlib.metadata.EntryPoint`, as ``name = value``; `file` is set for a plugin given as a Python file;
@@ -49,8 +48,7 @@ class Candidate:
         return PluginRecord(self, status, tuple(problems), tuple(components), trace)
 
 
-@dataclass(frozen=True)
-class PluginRecord:
+class PluginRecord(NamedTuple):
     """A plugin after discovery."""
 
     candidate: Candidate
@@ -59,7 +57,7 @@ class PluginRecord:
     components: tuple[Spec, ...] = ()
     trace: str = ""
     milliseconds: float = 0.0
-    offers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    offers: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     @property
     def distribution(self) -> str:
@@ -71,11 +69,11 @@ class PluginRecord:
 
     def timed(self, milliseconds: float) -> PluginRecord:
         """Return a copy that knows how long loading took."""
-        return replace(self, milliseconds=milliseconds)
+        return self._replace(milliseconds=milliseconds)
 
     def offering(self, offers: Mapping[str, tuple[str, ...]]) -> PluginRecord:
         """Return a copy that names the components it would provide if it were installed."""
-        return replace(self, offers=offers)
+        return self._replace(offers=offers)
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the components of one kind, provided or (not installed) offered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _MAJOR, _MINOR = __version__.split(".")[:2]
 _LOCKSTEP = frozenset({f">={_MAJOR}.{_MINOR}", f"<{_MAJOR}.{int(_MINOR) + 1}"})
-_CORE_LINE = re.compile(r"\s*pyimgano[-_.]+core(?![-\w.])([^;\[]*)(?:[;\[].*)?", re.IGNORECASE)
 
 
 def install_command(*requirements: str) -> str:
@@ -47,8 +45,8 @@ def incompatibility(candidate: Candidate) -> Problem | None:
     all the rest of discovery.
     """
     for text in candidate.requires or ():
-        asked = _CORE_LINE.fullmatch(text)
-        if asked is None or frozenset(asked[1].replace(" ", "").strip("()").split(",")) == _LOCKSTEP:
+        asked = _asked_of_core(text)
+        if asked is None or frozenset(asked.split(",")) == _LOCKSTEP:
             continue
         try:
             wanted = _parsed([text])
@@ -58,6 +56,13 @@ def incompatibility(candidate: Candidate) -> Problem | None:
             fix = install_command("--upgrade", CORE, candidate.distribution)
             return Problem(f"needs {text}, but pyimgano-core {__version__} is installed", fix)
     return None
+
+
+def _asked_of_core(requirement: str) -> str | None:
+    """Return the version specifier of a requirement on pyimgano-core, or None for one on anything else."""
+    text = requirement.partition(";")[0].replace(" ", "").replace("(", "").replace(")", "")
+    name, rest = text[: len(CORE)], text[len(CORE) :]
+    return rest if normalise(name) == CORE and not rest[:1].strip("<>=!~[@") else None
 
 
 def missing_requirements(candidate: Candidate) -> list[Problem]:
