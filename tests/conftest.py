@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyimgano import discovery
+from pyimgano import discovery, logs
 from pyimgano.cli.app import main
 from pyimgano.contracts import DatasetSplit
 from pyimgano.discovery import requirements
@@ -35,6 +35,7 @@ def fresh_discovery(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     discovery._cached.cache_clear()
     requirements._version.cache_clear()
     yield
+    logs.ROOT.handlers.clear()
     discovery._cached.cache_clear()
     requirements._version.cache_clear()
 

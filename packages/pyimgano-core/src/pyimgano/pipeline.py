@@ -69,6 +69,11 @@ class Pipeline:
         detector = build_detector(entry, options, runtime)
         return cls(detector, entry.full_name, entry.record.version, _recorded(detector.options))
 
+    @classmethod
+    def around(cls, detector: Detector) -> Pipeline:
+        """Return a pipeline around a detector of your own making, fitted or not."""
+        return cls(detector, type(detector).__name__, None, {}, detector.weights)
+
     def fit(self, images: Sequence[ImageLike]) -> Self:
         """Fit the detector on images of good parts."""
         logger.info("fitting %s on %d images", self.name, len(images))
@@ -114,8 +119,8 @@ class Pipeline:
                     continue
                 result = next(results)
                 if isinstance(result, PyimganoError):
-                    problem = f"{'array' if isinstance(item, np.ndarray) else item}: {result.problem}"
-                    yield Scored(item, error=type(result)(problem, result.next_step))
+                    result.problem = f"{'array' if isinstance(item, np.ndarray) else item}: {result.problem}"
+                    yield Scored(item, error=result)
                 else:
                     yield Scored(item, image=outcome, result=result)
 

@@ -74,7 +74,7 @@ def _inspect(run: TrainingRun, output: Path, overwrite: bool) -> tuple[np.ndarra
     pipeline = bundle.pipeline(run.pipeline.detector.runtime)
     files = [str(sample.path) for sample in run.split.test]
     scores = []
-    with ResultWriter(pipeline, output / "results.jsonl", None, output / "overlays", bundle.digest, overwrite) as writer:
+    with ResultWriter(pipeline, output / "results.jsonl", None, output / "overlays", True, bundle.digest, overwrite) as writer:
         for result in track(infer_iter(pipeline, files), "inspect", len(files)):
             writer.write(result)
             scores.append(result.score)

@@ -68,9 +68,7 @@ def infer(
         logger.warning("%s holds no image threshold: records carry scores without labels", loaded.folder)
     wanted = loaded.digest is not None if audit is None else audit
     failed = 0
-    with ResultWriter(
-        pipeline, save_jsonl, save_maps, save_overlays, (loaded.digest or "") if wanted else None, overwrite
-    ) as writer:
+    with ResultWriter(pipeline, save_jsonl, save_maps, save_overlays, wanted, loaded.digest, overwrite) as writer:
         for result in track(infer_iter(pipeline, files, continue_on_error=continue_on_error), "infer", len(files)):
             writer.write(result)
             if result.error is not None:

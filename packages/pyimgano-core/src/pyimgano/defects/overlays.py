@@ -40,6 +40,8 @@ def draw_overlay(result: InferenceResult, rendered: NDArray[np.float32] | None, 
     elif rendered is not None:
         right = _heated_freely(left, np.asarray(cv2.resize(rendered, (width, height)), dtype=np.float32))
     panel = np.concatenate([left, np.full((height, 4, 3), 255, np.uint8), right], axis=1)
+    if panel.shape[1] < 2 * MIN_WIDTH:
+        panel = np.pad(panel, ((0, 0), (0, 2 * MIN_WIDTH - panel.shape[1]), (0, 0)), constant_values=255)
     return np.concatenate([_header(result, panel.shape[1]), panel], axis=0)
 
 

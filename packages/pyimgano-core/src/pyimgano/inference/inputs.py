@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from pyimgano.datasets.files import image_files
+from pyimgano.datasets.files import image_files, natural
 from pyimgano.errors import DatasetError, suggestion
 from pyimgano.images import SUFFIXES
 
@@ -32,7 +32,8 @@ def expand(inputs: Iterable[str]) -> list[str]:
                 raise DatasetError(f"input {path} does not exist", suggestion(path.name, siblings) or "check the path")
             found = [given]
         else:
-            found = sorted(glob.glob(given, recursive=True))
+            matches = [match for match in glob.glob(given, recursive=True) if not Path(match).is_dir()]
+            found = sorted(matches, key=lambda match: natural(Path(match)))
             if not found:
                 raise DatasetError(
                     f"no file matches {given!r}", "check the pattern, and quote it so that the shell leaves it alone"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,10 @@ class InferenceResult:
     anomaly_map: AnomalyMap | None = None
     image: Image | None = None
     error: PyimganoError | None = None
+
+    def without_image(self) -> InferenceResult:
+        """Return a copy without the decoded image, to keep many results in little memory."""
+        return replace(self, image=None)
 
     @property
     def path(self) -> Path | None:

@@ -24,7 +24,7 @@ def infer_iter(
     continue_on_error
         Yield a result with ``error`` for an image that cannot be read or scored, instead of raising it.
     """
-    pipeline = model if isinstance(model, Pipeline) else Pipeline(model, type(model).__name__, None, {})
+    pipeline = model if isinstance(model, Pipeline) else Pipeline.around(model)
     threshold = pipeline.score_threshold or pipeline.detector.threshold
     value = threshold.value if threshold is not None else None
     for index, scored in enumerate(pipeline.score(inputs)):

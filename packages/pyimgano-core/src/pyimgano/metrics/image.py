@@ -8,30 +8,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimgano.metrics.curve import ThresholdCurve
 
-def roc_auc(labels: NDArray[Any], scores: NDArray[np.floating[Any]]) -> float | None:
-    """Return the area under the ROC curve, ties counted half (Mann and Whitney 1947); None with one class only.
+
+def image_curve(labels: NDArray[Any], scores: NDArray[np.floating[Any]]) -> ThresholdCurve:
+    """Return the curve of image scores.
 
     Parameters
     ----------
     labels
         (N,) 0 for good, 1 for defective.
     scores
-        (N,) finite; higher is more anomalous.
+        (N,) finite; higher is more anomalous. Raw scores: clamping or rounding them merges ranks.
     """
-    positive = np.asarray(labels).astype(bool)
-    positives = int(positive.sum())
-    negatives = positive.size - positives
-    if not positives or not negatives:
-        return None
-    _, inverse, counts = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    defective = np.asarray(labels).astype(bool)
+    values = np.asarray(scores, dtype=np.float64)
+    curve = ThresholdCurve(values[defective])
+    curve.add_negatives(values[~defective])
+    return curve
+
+
+def roc_auc(labels: NDArray[Any], scores: NDArray[np.floating[Any]]) -> float | None:
+    """Return the area under the ROC curve, ties counted half; None with one class only. Arguments as in `image_curve`."""
+    return image_curve(labels, scores).area()
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts at one threshold, where abnormal means ``score > threshold``."""
+    """Counts at one threshold, where abnormal means ``score > threshold``; a ratio over nothing is None."""
 
     tp: int
     fp: int
@@ -52,15 +56,35 @@ class Confusion:
 
     @property
     def precision(self) -> float | None:
-        """Share of the images called defective that are; None if none was called so."""
-        return self.tp / (self.tp + self.fp) if self.tp + self.fp else None
+        """Share of the images called defective that are."""
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float | None:
-        """Share of the defective images that were found; None if there are none."""
-        return self.tp / (self.tp + self.fn) if self.tp + self.fn else None
+        """Share of the defective images that were found."""
+        return ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of precision and recall."""
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def specificity(self) -> float | None:
+        """Share of the good images that were called good."""
+        return ratio(self.tn, self.fp + self.tn)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of all images that were called right."""
+        return ratio(self.tp + self.tn, self.tp + self.fp + self.tn + self.fn)
 
     @property
     def false_alarm_rate(self) -> float | None:
-        """Share of the good images that were called defective; None if there are none."""
-        return self.fp / (self.fp + self.tn) if self.fp + self.tn else None
+        """Share of the good images that were called defective."""
+        return ratio(self.fp, self.fp + self.tn)
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """Return part / whole, or None where there is no whole."""
+    return part / whole if whole else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyimgano.errors import MetricError
 from pyimgano.maps import AnomalyMap
 from pyimgano.metrics.curve import ThresholdCurve
+from pyimgano.metrics.image import ratio
 
 Mask = NDArray[np.bool_]
 MapLike = AnomalyMap | NDArray[np.floating[Any]]
@@ -113,36 +114,32 @@ class PixelCounts:
     @property
     def segf1(self) -> float | None:
         """F1 over all pixels of all images, good ones included (MVTec AD 2); None if nothing is defective nor called so."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def bg_fpr(self) -> float | None:
         """Share of the defect-free pixels, of all images, that were called abnormal."""
-        return _ratio(self.fp, self.fp + self.tn)
+        return ratio(self.fp, self.fp + self.tn)
 
     @property
     def good_image_bg_fpr(self) -> float | None:
         """The same over good images only."""
-        return _ratio(self.background_fp, self.background)
+        return ratio(self.background_fp, self.background)
 
     @property
     def region_recall(self) -> float | None:
         """Share of the defects of which any pixel was found."""
-        return _ratio(self.regions_found, self.regions)
+        return ratio(self.regions_found, self.regions)
 
     @property
     def false_regions_per_image(self) -> float | None:
         """Predicted regions that touch no defect, per image."""
-        return _ratio(self.false_regions, self.images)
+        return ratio(self.false_regions, self.images)
 
     @property
     def good_image_alarm_rate(self) -> float | None:
         """Share of the good images with any abnormal pixel."""
-        return _ratio(self.good_images_alarmed, self.good_images)
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+        return ratio(self.good_images_alarmed, self.good_images)
 
 
 def count_pixels(truths: Sequence[PixelTruth], threshold: float) -> PixelCounts:
@@ -197,13 +194,13 @@ def compute_pixel_segf1(pixel_labels: NDArray[Any], pixel_scores: NDArray[np.flo
     """
     labels, called = _called(pixel_labels, pixel_scores, threshold)
     both = int((labels & called).sum())
-    return _ratio(2 * both, int(labels.sum()) + int(called.sum()))
+    return ratio(2 * both, int(labels.sum()) + int(called.sum()))
 
 
 def compute_bg_fpr(pixel_labels: NDArray[Any], pixel_scores: NDArray[np.floating[Any]], threshold: float) -> float | None:
     """Return the share of defect-free pixels above the threshold; None if there are none. Arrays as above."""
     labels, called = _called(pixel_labels, pixel_scores, threshold)
-    return _ratio(int((~labels & called).sum()), int((~labels).sum()))
+    return ratio(int((~labels & called).sum()), int((~labels).sum()))
 
 
 def _called(labels: NDArray[Any], scores: NDArray[np.floating[Any]], threshold: float) -> tuple[Mask, Mask]:

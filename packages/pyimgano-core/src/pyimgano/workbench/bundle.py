@@ -125,9 +125,11 @@ def check_writable(folder: Path, overwrite: bool = False) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
             raise OutputError(f"folder {folder} exists already", "name a new folder, or pass --overwrite")
-        if not (folder / CONFIG).is_file():
+        foreign = sorted({path.name for path in folder.iterdir()} - {CONFIG, STATE, REPORT, ENVIRONMENT, MANIFEST, SEAL})
+        if foreign:
             raise OutputError(
-                f"folder {folder} was not written by pyimgano, so --overwrite leaves it alone", "name a new folder"
+                f"{folder / foreign[0]} was not written by pyimgano, so --overwrite leaves its folder alone",
+                "move it away, or name a new folder",
             )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +150,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes], overwrite: bool = Fal
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
             folder.rename(old / folder.name)
-            beside.rename(folder)
-            shutil.rmtree(old)
+            try:
+                beside.rename(folder)
+            except OSError:
+                (old / folder.name).rename(folder)
+                raise
+            finally:
+                shutil.rmtree(old, ignore_errors=True)
         else:
             beside.rename(folder)
     except OSError as error:
