@@ -39,6 +39,23 @@ def register_datasets() -> Iterable[DatasetSpec]:
             masks=True,
         ),
         DatasetSpec(
+            name="custom",
+            summary="another name of folder",
+            factory="pyimgano.datasets.folder:FolderDataset",
+            options=f"{options}:FolderOptions",
+            tags=frozenset({"local"}),
+            masks=True,
+        ),
+        DatasetSpec(
+            name="manifest",
+            summary="a table of images, JSON Lines or CSV, with splits, labels, masks and groups",
+            factory="pyimgano.datasets.manifest:ManifestDataset",
+            options=f"{options}:ManifestOptions",
+            tags=frozenset({"local"}),
+            masks=True,
+        ),
+        *_benchmarks(),
+        DatasetSpec(
             name="elpv",
             summary="photographs of solar cells, good and cracked (package elpv-dataset)",
             factory="pyimgano.datasets.elpv:ElpvDataset",
@@ -56,6 +73,27 @@ def register_datasets() -> Iterable[DatasetSpec]:
     ]
 
 
+def _benchmarks() -> Iterable[DatasetSpec]:
+    """Yield the public benchmarks, which users download themselves."""
+    rows = [
+        ("mvtec", "MVTec AD, 15 categories of objects and textures", "mvtec:MVTecDataset", "CategoryOptions"),
+        ("mvtec_ad", "another name of mvtec", "mvtec:MVTecDataset", "CategoryOptions"),
+        ("mvtec_loco", "MVTec LOCO AD, logical and structural anomalies", "mvtec_loco:MVTecLOCODataset", "CategoryOptions"),
+        ("mvtec_ad2", "MVTec AD 2, eight scenarios under several lightings", "mvtec_ad2:MVTecAD2Dataset", "MVTecAD2Options"),
+        ("visa", "VisA, 12 categories, raw with split_csv or prepared as 1cls", "visa:VisADataset", "CategoryOptions"),
+        ("btad", "beanTech AD, three industrial products", "btad:BTADDataset", "CategoryOptions"),
+    ]
+    for name, summary, factory, options in rows:
+        yield DatasetSpec(
+            name=name,
+            summary=summary,
+            factory=f"pyimgano.datasets.{factory}",
+            options=f"pyimgano.datasets.options:{options}",
+            tags=frozenset({"benchmark"}),
+            masks=True,
+        )
+
+
 @hookimpl
 def register_commands() -> Iterable[CommandSpec]:
     commands = {
@@ -64,6 +102,7 @@ def register_commands() -> Iterable[CommandSpec]:
         "infer": "Score images with a trained bundle; one JSON line each",
         "list-plugins": "Show every plugin, whether it works, and how to mend it",
         "list-models": "List the detectors of all installed plugins",
+        "datasets": "List dataset layouts, summarise a dataset, find what is wrong with one",
         "show": "Show a component and its options",
     }
     return [

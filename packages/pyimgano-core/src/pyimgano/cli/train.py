@@ -9,7 +9,7 @@ import typer
 
 from pyimgano.calibration import CalibrationSettings
 from pyimgano.cli import flags
-from pyimgano.contracts import Runtime
+from pyimgano.contracts import Dataset, Runtime
 from pyimgano.errors import OutputError
 from pyimgano.options import from_pairs, parse
 from pyimgano.pipeline import Pipeline
@@ -28,7 +28,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def train(
     calibration: dict[str, Any],
     model: Annotated[str, typer.Option(help="Detector to train; 'pyimgano list-models' lists them.")],
-    dataset: Annotated[str, typer.Option(help="Layout of the images: folder, elpv, surface, or a plugin's.")] = "folder",
+    dataset: Annotated[str, typer.Option(help="Layout of the images; 'pyimgano datasets list' lists them.")] = "folder",
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset; for 'folder' it holds train/good.")] = None,
     option: flags.Option = None,
     dataset_option: Annotated[
@@ -65,13 +65,19 @@ def train(
     pipeline = Pipeline.create(model, flags.model_options(option, resize), runtime)
     for folder in targets:
         check_writable(folder, overwrite)
-    run = run_training(data, pipeline, settings, seed, dataset, root.resolve().name if root is not None else None)
+    run = run_training(data, pipeline, settings, seed, dataset, _category(data, root))
     files = run.files()
     if output is not None:
         write_folder(output, files, overwrite)
     if export_deploy_bundle is not None:
         write_bundle(export_deploy_bundle, files, overwrite)
     typer.echo(_summary(run, targets))
+
+
+def _category(data: Dataset, root: Path | None) -> str | None:
+    """Return the category that was chosen, or the name of the folder where the layout has none."""
+    chosen: str | None = getattr(data.options, "category", None)
+    return chosen or (root.resolve().name if root is not None else None)
 
 
 def _summary(run: TrainingRun, targets: list[Path]) -> str:

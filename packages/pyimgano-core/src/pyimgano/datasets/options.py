@@ -16,6 +16,32 @@ class FolderOptions(Options):
     root: Path = Field(description="Folder with train/good, and where there are any, test/* and ground_truth/*.")
 
 
+class CategoryOptions(Options):
+    """Options of ``mvtec``, ``mvtec_loco``, ``visa`` and ``btad``."""
+
+    root: Path = Field(description="Folder that holds the categories.")
+    category: str | None = Field(None, description="Category; may be left out where there is one only.")
+
+
+class MVTecAD2Options(CategoryOptions):
+    """Options of ``mvtec_ad2``."""
+
+    split: Literal["test_public", "test_private", "test_private_mixed"] = Field(
+        "test_public", description="Images to test on; the private ones have no labels."
+    )
+
+
+class ManifestOptions(Options):
+    """Options of ``manifest``."""
+
+    root: Path = Field(description="The manifest, .jsonl or .csv, or a folder with one manifest.jsonl or manifest.csv.")
+    category: str | None = Field(None, description="Category; may be left out where there is one only.")
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of the good images that is kept for testing, of those without a split."
+    )
+    seed: int = Field(0, ge=0, description="Seed of that choice.")
+
+
 class ElpvOptions(Options):
     """Options of ``elpv``."""
 

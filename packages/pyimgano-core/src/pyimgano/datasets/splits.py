@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -37,3 +37,31 @@ def split_train_calibration(paths: Sequence[T], calibration_fraction: float = 0.
     held_out = min(max(round(count * calibration_fraction), 1), count - 1)
     chosen = set(np.random.default_rng(seed).permutation(count)[:held_out].tolist())
     return [p for i, p in enumerate(paths) if i not in chosen], [p for i, p in enumerate(paths) if i in chosen]
+
+
+def split_groups(
+    items: Sequence[T], groups: Sequence[str | None], fraction: float = 0.2, seed: int = 0
+) -> tuple[list[T], list[T]]:
+    """Hold out a share of the groups; items of one group stay together, an item without a group is one by itself.
+
+    Returns
+    -------
+    kept, held_out
+        As `split_train_calibration` returns them; without groups the very same.
+
+    Raises
+    ------
+    CalibrationError
+        With fewer than two items or groups.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for place, group in enumerate(groups):
+        members.setdefault(place if group is None else ("group", group), []).append(place)
+    if len(members) < 2 <= len(items):
+        raise CalibrationError(
+            f"all {len(items)} images belong to the group {groups[0]!r}, so that none can be held out",
+            "provide images of at least 2 groups",
+        )
+    _, chosen = split_train_calibration(list(members.values()), fraction, seed)
+    held_out = {place for group in chosen for place in group}
+    return [x for i, x in enumerate(items) if i not in held_out], [x for i, x in enumerate(items) if i in held_out]
