@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import pyimgano
+import pyimgano_patchknn
 from pyimgano import __version__
 from pyimgano.discovery import CORE, discover
 from pyimgano.discovery.catalogue import FIRST_PARTY
@@ -42,6 +44,12 @@ def test_the_catalogue_is_what_the_plugins_provide() -> None:
             kinds = sorted({spec.kind for spec in record.components})
             found[record.distribution] = {kind: tuple(record.names(kind)) for kind in kinds}
     assert {name: dict(kinds) for name, kinds in FIRST_PARTY.items()} == found
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for package in (pyimgano, pyimgano_patchknn):
+        for name in package.__all__:
+            assert getattr(package, name) is not None
 
 
 def test_nothing_but_core_owns_the_import_name() -> None:
