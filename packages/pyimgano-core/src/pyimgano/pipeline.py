@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel
 
-from pyimgano.calibration import CalibrationSettings, ImageThreshold, PixelQuantile, PixelThreshold, split_conformal
+from pyimgano.calibration import CalibrationSettings, ImageThreshold, PixelThreshold, calibrate_images, calibrate_pixels
 from pyimgano.contracts import Detector, ImageScore, Runtime
 from pyimgano.errors import CalibrationError, DetectorError, ImageError, PyimganoError
 from pyimgano.images import Image, ImageLike, ImageSource, batched
@@ -94,11 +94,10 @@ class Pipeline:
         results = [_or_raise(scored) for scored in track(self.score(images), "calibrate", len(images))]
         scores = np.array([result.score for result in results])
         chain = self.fingerprint()
-        self.score_threshold = split_conformal(scores, settings.false_alarm_rate, chain)
+        self.score_threshold = calibrate_images(scores, settings, chain)
         maps = [result.anomaly_map for result in results if result.anomaly_map is not None]
         if maps:
-            quantile = PixelQuantile.of_maps(maps, settings.pixel_normal_quantile, settings.quantile_method)
-            self.pixel_threshold = quantile.threshold(len(maps), chain)
+            self.pixel_threshold = calibrate_pixels(maps, settings, chain)
         for record in (self.score_threshold, self.pixel_threshold):
             if record is not None and record.warning:
                 logger.warning(record.warning)

@@ -1,7 +1,7 @@
 """Thresholds from held-out normal images, with their provenance. Nothing here ever sees a test label."""
 
-from pyimgano.calibration.image import calibrate_threshold, split_conformal
-from pyimgano.calibration.pixel import PixelQuantile, calibrate_normal_pixel_quantile_threshold
+from pyimgano.calibration.image import calibrate_images, calibrate_threshold, score_quantile, split_conformal
+from pyimgano.calibration.pixel import PixelQuantile, calibrate_normal_pixel_quantile_threshold, calibrate_pixels
 from pyimgano.calibration.record import ImageThreshold, PixelThreshold, ThresholdRecord
 from pyimgano.calibration.settings import CalibrationSettings
 
@@ -11,7 +11,10 @@ __all__ = [
     "PixelQuantile",
     "PixelThreshold",
     "ThresholdRecord",
+    "calibrate_images",
     "calibrate_normal_pixel_quantile_threshold",
+    "calibrate_pixels",
     "calibrate_threshold",
+    "score_quantile",
     "split_conformal",
 ]

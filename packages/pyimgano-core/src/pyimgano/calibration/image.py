@@ -1,4 +1,4 @@
-"""The image threshold: split-conformal on held-out normal scores."""
+"""The image threshold, from held-out normal scores: split-conformal, or a plain quantile."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.calibration.record import ImageThreshold, ScoreSummary
+from pyimgano.calibration.settings import CalibrationSettings
 from pyimgano.errors import CalibrationError
 from pyimgano.images import ImageLike
 
@@ -25,7 +26,7 @@ def split_conformal(
     With n scores of normal images that the detector was not fitted on, the k-th smallest with
     ``k = ceil((n + 1) (1 - rate))`` is exceeded by a new normal image with probability at most `rate`, whatever the scores'
     distribution, as long as they are exchangeable (Papadopoulos et al. 2002; Vovk et al. 2005, Algorithmic Learning in a
-    Random World, section 4.2). That needs ``n >= 1 / rate - 1``; with fewer, their maximum is taken and `warning` says so.
+    Random World). That needs ``n >= 1 / rate - 1``; with fewer, their maximum is taken and `warning` says so.
 
     Parameters
     ----------
@@ -34,12 +35,8 @@ def split_conformal(
     """
     if not 0 < false_alarm_rate < 1:
         raise CalibrationError(f"false_alarm_rate must lie between 0 and 1, got {false_alarm_rate}")
-    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    ordered = np.sort(_finite(scores))
     count = ordered.size
-    if not count or not np.isfinite(ordered).all():
-        raise CalibrationError(
-            "there are no finite scores of held-out normal images to calibrate on", "provide more images of good parts"
-        )
     rank = math.ceil((count + 1) * (1 - false_alarm_rate) - 1e-9)
     enough = rank <= count
     needed = math.ceil(1 / false_alarm_rate - 1 - 1e-9)
@@ -58,6 +55,41 @@ def split_conformal(
         chain=chain,
         warning=None if enough else warning,
     )
+
+
+def score_quantile(scores: NDArray[np.floating[Any]], quantile: float = 0.95, chain: str | None = None) -> ImageThreshold:
+    """Return a quantile of held-out normal scores, (N,), as the image threshold; it promises nothing beyond them."""
+    if not 0 < quantile < 1:
+        raise CalibrationError(f"a score quantile must lie between 0 and 1, got {quantile}")
+    values = _finite(scores)
+    needed = math.ceil(1 / (1 - quantile) - 1e-9)
+    warning = f"{values.size} held-out normal images are too few for the {quantile:g} quantile: {needed} are needed"
+    return ImageThreshold(
+        value=float(np.quantile(values, quantile)),
+        method="quantile",
+        quantile=quantile,
+        split="calibration",
+        calibration_count=values.size,
+        score_summary=ScoreSummary.of(values),
+        chain=chain,
+        warning=warning if values.size < needed else None,
+    )
+
+
+def calibrate_images(scores: NDArray[np.floating[Any]], settings: CalibrationSettings, chain: str | None) -> ImageThreshold:
+    """Return the image threshold by the strategy that the settings name."""
+    if settings.image_threshold_strategy == "quantile":
+        return score_quantile(scores, settings.score_quantile, chain)
+    return split_conformal(scores, settings.false_alarm_rate, chain)
+
+
+def _finite(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    values = np.asarray(scores, dtype=np.float64)
+    if not values.size or not np.isfinite(values).all():
+        raise CalibrationError(
+            "there are no finite scores of held-out normal images to calibrate on", "provide more images of good parts"
+        )
+    return values
 
 
 def calibrate_threshold(detector: Detector, images: Iterable[ImageLike], false_alarm_rate: float = 0.05) -> ImageThreshold:

@@ -1,4 +1,4 @@
-"""The pixel threshold: a quantile of held-out normal pixels, exact and in bounded memory."""
+"""The pixel threshold, from held-out normal pixels, exact and in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.calibration.record import PixelThreshold, ScoreSummary
+from pyimgano.calibration.settings import CalibrationSettings
 from pyimgano.errors import CalibrationError
 from pyimgano.maps import AnomalyMap
+
+SCALED_QUANTILE = 0.95
 
 
 def calibrate_normal_pixel_quantile_threshold(
@@ -32,6 +35,31 @@ def calibrate_normal_pixel_quantile_threshold(
     return PixelQuantile(q, scores.size).add(scores).threshold().value
 
 
+def calibrate_pixels(maps: Sequence[AnomalyMap], settings: CalibrationSettings, chain: str | None = None) -> PixelThreshold:
+    """Return the pixel threshold by the strategy that the settings name, from maps of held-out normal images.
+
+    ``mean_std`` is the rule of the MVTec AD 2 baselines (mean plus 3 deviations); ``scaled_quantile`` with the factor 1.421 is
+    that of SuperADD (arXiv 2605.14808).
+    """
+    scaled = settings.pixel_threshold_strategy == "scaled_quantile"
+    q = SCALED_QUANTILE if scaled else settings.pixel_normal_quantile
+    record = PixelQuantile.of_maps(maps, q, settings.quantile_method).threshold(len(maps), chain)
+    if settings.pixel_threshold_strategy == "normal_pixel_quantile":
+        return record
+    if scaled:
+        if record.value <= 0:
+            raise CalibrationError(
+                f"the {q:g} quantile of normal pixels is {record.value:g}; a factor needs positive maps",
+                "use the strategy normal_pixel_quantile or mean_std",
+            )
+        factor, value = settings.pixel_factor, record.value * settings.pixel_factor
+        return record.model_copy(update={"method": "scaled_quantile", "factor": factor, "value": value})
+    assert record.score_summary is not None
+    factor = settings.pixel_deviations
+    value = record.score_summary.mean + factor * record.score_summary.std
+    return record.model_copy(update={"method": "mean_std", "factor": factor, "value": value, "q": None, "warning": None})
+
+
 class PixelQuantile:
     """The q-quantile of `total` values that arrive in parts; keeps only the ``(1 - q) total`` largest of them.
 
@@ -50,8 +78,8 @@ class PixelQuantile:
         self._keep = total - math.floor(self._place)
         self._largest = np.empty(0, dtype=np.float64)
         self._count = 0
-        self._sum = 0.0
-        self._squares = 0.0
+        self._mean = 0.0
+        self._deviations = 0.0
         self._min = math.inf
 
     @classmethod
@@ -67,9 +95,7 @@ class PixelQuantile:
         flat = np.asarray(values, dtype=np.float64).ravel()
         if not np.isfinite(flat).all():
             raise CalibrationError("normal pixels hold NaN or infinite values", "check the detector's maps")
-        self._count += flat.size
-        self._sum += float(flat.sum())
-        self._squares += float(np.square(flat).sum())
+        self._add_moments(flat)
         self._min = min(self._min, float(flat.min(initial=math.inf)))
         if self._largest.size == self._keep:
             flat = flat[flat > self._largest[0]]
@@ -83,6 +109,16 @@ class PixelQuantile:
         self._largest = merged
         return self
 
+    def _add_moments(self, values: NDArray[np.float64]) -> None:
+        """Merge count, mean and squared deviations (Chan, Golub and LeVeque 1983), which keeps digits at any offset."""
+        if not values.size:
+            return
+        mean, total = float(values.mean()), self._count + values.size
+        gap = mean - self._mean
+        self._deviations += float(np.square(values - mean).sum()) + gap * gap * self._count * values.size / total
+        self._mean += gap * values.size / total
+        self._count = total
+
     def threshold(self, map_count: int | None = None, chain: str | None = None) -> PixelThreshold:
         """Return the quantile with its provenance, after all `total` values have been added."""
         if self._count != self.total:
@@ -91,7 +127,6 @@ class PixelQuantile:
         low, high = float(ordered[0]), float(ordered[min(1, ordered.size - 1)])
         weight = self._place - math.floor(self._place)
         value = low + weight * (high - low) if self.method == "linear" else (high if weight > 0 else low)
-        mean = self._sum / self.total
         return PixelThreshold(
             value=value,
             method="normal_pixel_quantile",
@@ -103,8 +138,8 @@ class PixelQuantile:
                 count=self.total,
                 min=self._min,
                 max=float(ordered[-1]),
-                mean=mean,
-                std=math.sqrt(max(self._squares / self.total - mean * mean, 0.0)),
+                mean=self._mean,
+                std=math.sqrt(self._deviations / self.total),
             ),
             chain=chain,
             warning=self._warning(),

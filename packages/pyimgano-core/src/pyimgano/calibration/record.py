@@ -74,16 +74,21 @@ class ImageThreshold(ThresholdRecord):
     `quantile`: of the calibration scores; `false_alarm_rate`: what was asked for; `calibration_count`: how many images.
     """
 
-    method: Literal["split_conformal", "maximum", "fixed"]
+    method: Literal["split_conformal", "maximum", "quantile", "fixed"]
     quantile: float | None = None
     false_alarm_rate: float | None = None
     calibration_count: int | None = None
 
 
 class PixelThreshold(ThresholdRecord):
-    """A threshold on anomaly-map pixels. `q`: the quantile of normal pixels that was taken, over how many maps and pixels."""
+    """A threshold on anomaly-map pixels.
 
-    method: Literal["normal_pixel_quantile", "fixed"]
+    `q`: the quantile of normal pixels that was taken; `factor`: what it, or their standard deviation, was multiplied by; then
+    over how many maps and pixels.
+    """
+
+    method: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"]
     q: float | None = None
+    factor: float | None = None
     calibration_map_count: int | None = None
     calibration_pixel_count: int | None = None

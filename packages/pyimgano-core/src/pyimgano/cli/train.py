@@ -86,13 +86,9 @@ def _summary(run: TrainingRun, targets: list[Path]) -> str:
         f"trained    {pipeline.name} on {counts['train']} good images in {run.seconds['fit']:.1f} s",
         f"calibrated on {counts['calibration']} held-out good images in {run.seconds['calibrate']:.1f} s",
     ]
-    if pipeline.score_threshold is not None:
-        record = pipeline.score_threshold
-        lines.append(
-            f"threshold  image {record.value:.6g} ({record.method}, asked false-alarm rate {record.false_alarm_rate:g})"
-        )
-    if pipeline.pixel_threshold is not None:
-        lines.append(f"threshold  pixel {pipeline.pixel_threshold.value:.6g} ({pipeline.pixel_threshold.q:g} quantile)")
+    for level, record in (("image", pipeline.score_threshold), ("pixel", pipeline.pixel_threshold)):
+        if record is not None:
+            lines.append(f"threshold  {level} {record.value:.6g} ({record.method})")
     lines += [f"written    {folder}" for folder in targets]
     flag = "--bundle" if (targets[0] / "manifest.json").exists() else "--infer-config"
     place = targets[0] if flag == "--bundle" else targets[0] / "infer_config.json"

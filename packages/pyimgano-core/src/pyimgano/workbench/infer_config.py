@@ -38,7 +38,7 @@ class DefectsPart(_Part):
 
     enabled: bool = False
     pixel_threshold: FiniteFloat | None = None
-    pixel_threshold_strategy: Literal["normal_pixel_quantile", "fixed"] | None = None
+    pixel_threshold_strategy: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"] | None = None
     pixel_threshold_provenance: PixelThreshold | None = None
 
 
