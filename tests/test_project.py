@@ -66,7 +66,7 @@ def test_the_plugin_of_the_readme_trains(cli: Callable, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "acme.py").write_text(next(block for block in blocks("python") if "@hookimpl" in block), encoding="utf-8")
-    line = next(block for block in blocks("bash") if "--plugin acme.py" in block).split()
+    line = next(block for block in blocks("bash") if "--plugin acme.py" in block).splitlines()[0].split()
     done = cli(*line[1:])
     assert done.code == 0, done.err
     assert (tmp_path / "scratch.bundle" / "manifest.sha256").exists()

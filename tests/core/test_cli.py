@@ -40,7 +40,7 @@ def test_a_misspelt_command_is_answered_with_the_nearest(cli: Callable) -> None:
     assert "Did you mean train?" in done.err
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "infer", "list-plugins", "list-models", "show"])
+@pytest.mark.parametrize("command", ["datasets", "demo", "train", "infer", "list-plugins", "list-models", "show"])
 def test_every_command_explains_itself(cli: Callable, command: str) -> None:
     done = cli(command, "--help")
     assert done.code == 0
@@ -61,6 +61,12 @@ def test_a_plugin_command_that_cannot_be_imported_is_a_user_error(cli: Callable,
     done = cli("weigh")
     assert done.code == 2
     assert "command weigh of acme-tools cannot be imported: RuntimeError: no scale" in done.err
+
+
+def test_a_missing_root_names_its_flag(cli: Callable, tmp_path: Path) -> None:
+    done = cli("train", "--model", "vision_filterbank", "--output", tmp_path / "run")
+    assert done.code == 2
+    assert "pass --root DIR" in done.err
 
 
 def test_debug_shows_the_traceback(shell: Callable) -> None:

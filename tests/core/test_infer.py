@@ -75,7 +75,8 @@ def refused(done: Any) -> str:
 def test_every_image_has_one_record_in_order(cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results" / "r.jsonl"
     done = cli("infer", "--bundle", bundle, "--input", surface_root / "test", "--save-jsonl", results)
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"15 images, 9 called defective; records in {results}\n"
     records = parsed(results.read_text(encoding="utf-8"))
     assert [record["index"] for record in records] == list(range(15))
     names = [Path(record["input"]).relative_to(surface_root / "test").as_posix() for record in records]
@@ -134,7 +135,7 @@ def test_records_are_on_disk_one_by_one(pipeline: Pipeline, surface_split: Datas
     paths = [str(sample.path) for sample in surface_split.test]
     with ResultWriter(pipeline, path) as writer:
         for count, result in enumerate(infer_iter(pipeline, paths)):
-            assert len(parsed(path.read_text(encoding="utf-8"))) == count
+            assert path.exists() == (count > 0)
             writer.write(result)
             assert len(parsed(path.read_text(encoding="utf-8"))) == count + 1
 
@@ -701,3 +702,56 @@ def test_an_audit_of_a_loose_config_names_no_bundle(cli: Callable, surface_root:
     first = json.loads(done.out.splitlines()[0])
     assert first["bundle"] is None
     assert len(first["input_sha256"]) == 64
+
+
+@pytest.mark.parametrize("place", ["bundle/r.jsonl", "photos/r.jsonl"])
+def test_results_are_never_written_where_they_are_read_from(
+    cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path, place: str
+) -> None:
+    shutil.copytree(bundle, tmp_path / "bundle")
+    shutil.copytree(surface_root / "test", tmp_path / "photos")
+    line = ["infer", "--bundle", tmp_path / "bundle", "--input", tmp_path / "photos"]
+    for flag, target in (("--save-jsonl", tmp_path / place), ("--save-overlays", (tmp_path / place).parent / "seen")):
+        done = cli(*line, flag, target)
+        assert done.code == 2
+        assert "which is read from" in done.err
+        assert not target.exists()
+    assert cli(*line).code == 0
+
+
+def test_an_image_is_never_overwritten_by_its_results(cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "part.png"
+    shutil.copy(surface_root / "test" / "good" / "000.png", photo)
+    before = photo.read_bytes()
+    done = cli("infer", "--bundle", bundle, "--input", photo, "--save-jsonl", photo, "--overwrite")
+    assert done.code == 2
+    assert "is one of the images to inspect" in done.err
+    assert photo.read_bytes() == before
+
+
+def test_overwriting_keeps_older_results_until_there_are_new_ones(
+    cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_text("no image", encoding="utf-8")
+    outputs = ["--save-jsonl", tmp_path / "r.jsonl", "--save-overlays", tmp_path / "seen"]
+    assert cli("infer", "--bundle", bundle, "--input", surface_root / "test", *outputs).code == 0
+    older = (tmp_path / "r.jsonl").read_bytes()
+    assert cli("infer", "--bundle", bundle, "--input", tmp_path / "bad.png", *outputs, "--overwrite").code == 2
+    assert (tmp_path / "r.jsonl").read_bytes() == older
+    assert len(list((tmp_path / "seen").iterdir())) == 15
+
+
+def test_overwriting_leaves_no_pictures_of_an_earlier_run(
+    cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path
+) -> None:
+    outputs = ["--save-jsonl", tmp_path / "r.jsonl", "--save-overlays", tmp_path / "seen"]
+    cli("infer", "--bundle", bundle, "--input", surface_root / "test", *outputs)
+    (tmp_path / "seen" / "notes.txt").write_text("keep", encoding="utf-8")
+    cli("infer", "--bundle", bundle, "--input", surface_root / "test" / "good" / "000.png", *outputs, "--overwrite")
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["000000_000.jpg", "notes.txt"]
+
+
+def test_an_empty_input_is_refused_and_not_taken_for_this_folder(cli: Callable, bundle: Path) -> None:
+    done = cli("infer", "--bundle", bundle, "--input", "")
+    assert done.code == 2
+    assert "an input is empty" in done.err

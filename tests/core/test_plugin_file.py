@@ -209,3 +209,30 @@ def test_a_plugin_file_that_failed_loads_once_it_is_mended(cli: Callable, folder
 def test_a_plugin_flag_without_a_file_is_a_user_error(cli: Callable, line: list[str]) -> None:
     done = cli(*line)
     assert (done.code, done.err) == (2, "Error: --plugin needs a file name\nNext:  write --plugin FILE\n")
+
+
+def test_a_failure_while_fitting_names_the_detector(cli: Callable, folder: Path, surface_root: Path, tmp_path: Path) -> None:
+    fails = BRIGHT.replace("        self.mean_ = np.mean", "        raise ValueError('no light')\n        self.mean_ = np.mean")
+    acme = written(folder / "acme_bright.py", fails)
+    done = cli("--plugin", acme, "train", "--root", surface_root, "--model", "acme_bright", "--output", tmp_path / "run")
+    assert done.code == 2
+    assert "acme-bright:acme_bright failed: ValueError: no light" in done.err
+
+
+def test_the_next_command_brings_the_plugin_along(cli: Callable, bright: Path, surface_root: Path, tmp_path: Path) -> None:
+    line = ["--plugin", bright, "train", "--root", surface_root, "--model", "acme_bright"]
+    done = cli(*line, "--export-deploy-bundle", tmp_path / "b")
+    assert f"next       pyimgano --plugin {bright} infer --bundle" in done.out
+    without = cli("infer", "--bundle", tmp_path / "b", "--input", surface_root / "test")
+    assert without.code == 2
+    assert "no plugin called 'acme-bright' is loaded" in without.err
+    assert "--plugin FILE" in without.err
+
+
+def test_a_file_that_is_broken_is_said_though_nothing_of_it_is_used(
+    cli: Callable, folder: Path, bundle: Path, surface_root: Path
+) -> None:
+    broken = written(folder / "acme_bright.py", "raise RuntimeError('no light')")
+    done = cli("--plugin", broken, "infer", "--bundle", bundle, "--input", surface_root / "test")
+    assert done.code == 0
+    assert "plugin acme-bright is broken: RuntimeError: no light" in done.err

@@ -77,7 +77,12 @@ class Pipeline:
     def fit(self, images: Sequence[ImageLike]) -> Self:
         """Fit the detector on images of good parts."""
         logger.info("fitting %s on %d images", self.name, len(images))
-        self.detector.fit(ImageSource(images))
+        try:
+            self.detector.fit(ImageSource(images))
+        except PyimganoError:
+            raise
+        except Exception as error:  # a plugin's detector may raise anything
+            raise _as_detector_error(error, self.name) from error
         self.weights = self.detector.weights
         return self
 

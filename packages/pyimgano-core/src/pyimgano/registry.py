@@ -136,6 +136,11 @@ def _unknown(kind: str, name: str, index: PluginIndex) -> Exception:
             return PluginError(
                 f"{kind} {name!r}: plugin {distribution} is {record.status}: {reason}", fix or "pyimgano list-plugins"
             )
+    if distribution and all(record.distribution != distribution for record in index.records):
+        return UnknownComponentError(
+            f"{kind} {name!r}: no plugin called {distribution!r} is loaded",
+            "install it, or pass --plugin FILE for a single file",
+        )
     failed = index.unusable()
     known = [spec.name for _, spec in index.components(kind)]
     blocked = [record.distribution for record in index.records if record.status == "disabled"]

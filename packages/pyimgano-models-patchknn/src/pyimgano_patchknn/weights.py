@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
 
+import huggingface_hub.constants
 import timm
 import torch
 from safetensors import SafetensorError
@@ -119,6 +123,8 @@ def _read(path: Path) -> Tensors:
 
 def _downloaded(backbone: str, name: str) -> Weights:
     logger.info("loading the weights of %s through timm", name)
+    if not _hub_reachable():
+        huggingface_hub.constants.HF_HUB_OFFLINE = True  # look in the cache at once, without minutes of retries
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # timm and its hub client raise many types without a network
@@ -137,6 +143,18 @@ def _downloaded(backbone: str, name: str) -> Weights:
         "licence": config.get("license"),
     }
     return Weights(model.state_dict(), record)
+
+
+def _hub_reachable() -> bool:
+    """Return whether the model hub answers; taken for granted behind a proxy, which a plain connection would not use."""
+    if getproxies():
+        return True
+    address = urlparse(huggingface_hub.constants.ENDPOINT)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -85,6 +85,9 @@ def _root(
 
     flags: GlobalFlags = context.obj
     logs.set_up(flags.verbosity, flags.log_file)
+    if context.invoked_subcommand != "list-plugins":
+        for record in installed_plugins().unusable():
+            logs.ROOT.warning("plugin %s is %s: %s", record.distribution, record.status, record.problems[0].message)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -98,10 +101,10 @@ def main(argv: list[str] | None = None) -> None:
             return
         _apply(flags)
         app(args=rest, prog_name="pyimgano", obj=flags)
-    except PyimganoError as error:
+    except (PyimganoError, PermissionError) as error:
         if debug:
             raise
-        _print_error(error)
+        _print_error(error if isinstance(error, PyimganoError) else _no_permission(error))
         sys.exit(2)
 
 
@@ -111,6 +114,11 @@ def _apply(flags: GlobalFlags) -> None:
     if flags.plugins:
         files = [os.path.abspath(file) for file in flags.plugins]
         os.environ["PYIMGANO_PLUGIN_FILES"] = os.pathsep.join(files)
+
+
+def _no_permission(error: PermissionError) -> PyimganoError:
+    """Return the error for a path in a folder that this user may not even look into."""
+    return PyimganoError(f"{error.filename}: {error.strerror}", f"check the permissions of {error.filename} and its folders")
 
 
 def _print_error(error: PyimganoError) -> None:

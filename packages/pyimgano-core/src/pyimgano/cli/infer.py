@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from pyimgano.contracts import Runtime
 from pyimgano.errors import OptionsError
 from pyimgano.inference import infer_iter
 from pyimgano.inference.inputs import expand
-from pyimgano.inference.outputs import ResultWriter
+from pyimgano.inference.outputs import ResultWriter, refuse_places
 from pyimgano.progress import track
 from pyimgano.workbench.bundle import Bundle
 
@@ -66,14 +67,23 @@ def infer(
     pipeline = loaded.pipeline(Runtime(device, batch_size, amp, threads))
     if pipeline.score_threshold is None:
         logger.warning("%s holds no image threshold: records carry scores without labels", loaded.folder)
+    refuse_places((save_jsonl, save_maps, save_overlays), files, inputs, loaded.folder)
     wanted = loaded.digest is not None if audit is None else audit
-    failed = 0
-    with ResultWriter(pipeline, save_jsonl, save_maps, save_overlays, wanted, loaded.digest, overwrite) as writer:
-        for result in track(infer_iter(pipeline, files, continue_on_error=continue_on_error), "infer", len(files)):
-            writer.write(result)
-            if result.error is not None:
-                failed += 1
-                logger.error(result.error.problem)
-    if failed:
-        typer.echo(f"{failed} of {len(files)} images could not be scored; their records have status 'error'", err=True)
+    tally = Counter[str]()
+    try:
+        with ResultWriter(pipeline, save_jsonl, save_maps, save_overlays, wanted, loaded.digest, overwrite) as writer:
+            for result in track(infer_iter(pipeline, files, continue_on_error=continue_on_error), "infer", len(files)):
+                writer.write(result)
+                tally["done"] += 1
+                tally["defective"] += result.label == 1
+                if result.error is not None:
+                    tally["failed"] += 1
+                    logger.error(result.error.problem)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped after {tally['done']} of {len(files)} images; their records are whole", err=True)
+        raise
+    if save_jsonl is not None:
+        typer.echo(f"{tally['done']} images, {tally['defective']} called defective; records in {save_jsonl}")
+    if tally["failed"]:
+        typer.echo(f"{tally['failed']} of {len(files)} images could not be scored; their records have status 'error'", err=True)
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,8 @@ import typer
 from pyimgano.calibration import CalibrationSettings
 from pyimgano.cli import flags
 from pyimgano.contracts import Dataset, Runtime
-from pyimgano.errors import OutputError
+from pyimgano.discovery import Selection
+from pyimgano.errors import OptionsError, OutputError
 from pyimgano.options import from_pairs, parse
 from pyimgano.pipeline import Pipeline
 from pyimgano.registry import build_component, find
@@ -61,7 +63,11 @@ def train(
     if root is not None:
         values["root"] = str(root)
     runtime = Runtime(device, batch_size, amp, threads, seed)
-    data = build_component(find("dataset", dataset), values)
+    layout = find("dataset", dataset)
+    place = layout.options_model().model_fields.get("root")
+    if place is not None and place.is_required() and "root" not in values:
+        raise OptionsError(f"dataset {dataset} needs the folder of its images", "pass --root DIR")
+    data = build_component(layout, values)
     pipeline = Pipeline.create(model, flags.model_options(option, resize), runtime)
     for folder in targets:
         check_writable(folder, overwrite)
@@ -92,4 +98,5 @@ def _summary(run: TrainingRun, targets: list[Path]) -> str:
     lines += [f"written    {folder}" for folder in targets]
     flag = "--bundle" if (targets[0] / "manifest.json").exists() else "--infer-config"
     place = targets[0] if flag == "--bundle" else targets[0] / "infer_config.json"
-    return "\n".join([*lines, f"next       pyimgano infer {flag} {place} --input IMAGES"])
+    plugins = "".join(f" --plugin {file}" for file in Selection.from_environ(os.environ).files)
+    return "\n".join([*lines, f"next       pyimgano{plugins} infer {flag} {place} --input IMAGES"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def natural(path: Path) -> tuple[tuple[int, int | str], ...]:
 
 def image_files(folder: Path, recursive: bool = False) -> list[Path]:
     """Return the image files of a folder in natural order, by suffix in any case; hidden files are left out."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DatasetError(f"folder {folder} may not be read by this user", f"check the permissions of {folder}")
     found = folder.rglob("*") if recursive else folder.iterdir()
     files = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()]
     return sorted(files, key=natural)

@@ -21,6 +21,8 @@ def expand(inputs: Iterable[str]) -> list[str]:
     """
     files: list[str] = []
     for given in inputs:
+        if not given.strip():
+            raise DatasetError("an input is empty", "check the shell variable that it came from")
         path = Path(given)
         if path.is_dir():
             found = [str(file) for file in image_files(path, recursive=True)]

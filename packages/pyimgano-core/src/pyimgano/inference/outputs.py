@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,9 @@ from pyimgano.errors import OutputError
 from pyimgano.inference.result import InferenceResult, result_to_jsonable
 from pyimgano.pipeline import Pipeline
 from pyimgano.reporting.strict_json import line
+
+OWN_FILES = "[0-9][0-9][0-9][0-9][0-9][0-9]_*"
+"""What maps and overlays of an earlier run are called."""
 
 
 class ResultWriter:
@@ -55,27 +58,40 @@ class ResultWriter:
         for folder in (maps, overlays):
             if folder is not None:
                 new_folder(folder, overwrite)
+        if jsonl is not None:
+            _check_new(jsonl, overwrite)
+        self._jsonl = jsonl
         self._target = jsonl or "stdout"
-        self._stream: IO[str] = _standard_output() if jsonl is None else _open_new(jsonl, overwrite)
+        self._stream: IO[str] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._stream is not sys.stdout:
+        if self._stream is not None and self._stream is not sys.stdout:
             with _written(self._target):
                 self._stream.close()
 
     def write(self, result: InferenceResult) -> None:
         """Write everything about one result; its JSON line comes last, so that a line means that its files are there."""
+        stream = self._begun()
         record = result_to_jsonable(result)
         if result.error is None:
             self._write_files(result, record)
         if self._audit:
             record.update(bundle=self._bundle, input_sha256=_digest(result), time_utc=utc_now())
         with _written(self._target):
-            self._stream.write(line(record) + "\n")
-            self._stream.flush()
+            stream.write(line(record) + "\n")
+            stream.flush()
+
+    def _begun(self) -> IO[str]:
+        """Return the stream; what an earlier run left makes room with the first record, not before there is one."""
+        if self._stream is None:
+            self._stream = _standard_output() if self._jsonl is None else _open(self._jsonl)
+            for folder in self._folders.values():
+                for path in folder.glob(OWN_FILES) if folder is not None else ():
+                    path.unlink()
+        return self._stream
 
     def _write_files(self, result: InferenceResult, record: dict[str, Any]) -> None:
         maps, overlays = self._folders["maps"], self._folders["overlays"]
@@ -134,16 +150,53 @@ def _standard_output() -> IO[str]:
     return sys.stdout
 
 
-def _open_new(path: Path, overwrite: bool) -> IO[str]:
+def _check_new(path: Path, overwrite: bool) -> None:
+    """Raise before any work is done if a file may not be replaced or could not be written."""
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, not a file", "name a file, such as results.jsonl")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", "name a new file, or pass --overwrite")
+    existed = path.exists()
+    _open(path, "a").close()
+    if not existed:
+        path.unlink()
+
+
+def _open(path: Path, mode: str = "w") -> IO[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8", errors="backslashreplace")
+        return path.open(mode, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror})", "name a file in a folder that you may write to"
         ) from None
+
+
+def refuse_places(outputs: Iterable[Path | None], files: Iterable[str], inputs: Iterable[str], bundle: Path) -> None:
+    """Raise if results would overwrite an input, be taken for an input next time, or break the seal of the bundle.
+
+    Parameters
+    ----------
+    outputs
+        Files and folders that results go to; None for those that were not asked for.
+    files, inputs
+        The images to inspect, and the folders, files and patterns that they came from.
+    bundle
+        The folder of the bundle.
+    """
+    taken = {Path(file).resolve() for file in files}
+    sources = [bundle.resolve(), *(Path(given).resolve() for given in inputs if Path(given).is_dir())]
+    for output in outputs:
+        if output is None:
+            continue
+        place = output.resolve()
+        if place in taken:
+            raise OutputError(f"{output} is one of the images to inspect", "name another file for the results")
+        for source in sources:
+            if place == source or source in place.parents:
+                raise OutputError(
+                    f"{output} lies inside {source}, which is read from", "write results to a folder of their own"
+                )
 
 
 def _digest(result: InferenceResult) -> str | None:
