@@ -85,7 +85,8 @@ def test_log_file_holds_what_happened(cli: Callable, surface_root: Path, tmp_pat
     assert "too few for a false-alarm rate" in text
 
 
-def test_warnings_reach_the_report(cli: Callable, surface_root: Path, tmp_path: Path) -> None:
-    cli("train", "--root", surface_root, "--model", "vision_filterbank", "--output", tmp_path / "run")
+@pytest.mark.parametrize("verbosity", [[], ["-q"], ["-v"]])
+def test_warnings_reach_the_report(cli: Callable, surface_root: Path, tmp_path: Path, verbosity: list[str]) -> None:
+    cli("train", "--root", surface_root, "--model", "vision_filterbank", "--output", tmp_path / "run", *verbosity)
     warnings = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["warnings"]
     assert any("19 are needed" in warning for warning in warnings)

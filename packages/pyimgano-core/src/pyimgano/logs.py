@@ -35,7 +35,8 @@ def set_up(verbosity: int = 0, log_file: str | None = None) -> None:
         old.close()
     for handler in handlers:
         ROOT.addHandler(handler)
-    ROOT.setLevel(logging.DEBUG if log_file is not None else level)
+    # the logger itself lets warnings through even where the terminal is quiet, because reports collect them
+    ROOT.setLevel(logging.DEBUG if log_file is not None else min(level, logging.WARNING))
     ROOT.propagate = False
 
 
