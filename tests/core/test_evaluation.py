@@ -156,6 +156,13 @@ def test_a_split_without_test_images_is_refused(surface_split: DatasetSplit) -> 
         evaluate_split(Memory(), DatasetSplit(surface_split.train))
 
 
+def test_a_defective_image_is_never_learned_from_or_calibrated_on(surface_split: DatasetSplit) -> None:
+    bad = tuple(sample for sample in surface_split.test if sample.label)
+    for arguments in ({"train": bad}, {"train": surface_split.train, "calibration": bad}):
+        with pytest.raises(DatasetError, match=r"000\.png is defective but in the training set"):
+            DatasetSplit(**arguments)
+
+
 def test_samples_without_a_label_are_refused(surface_split: DatasetSplit) -> None:
     unknown = tuple(Sample(sample.path, None) for sample in surface_split.test)
     with pytest.raises(DatasetError, match="15 test images have no label"):

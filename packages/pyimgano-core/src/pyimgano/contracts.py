@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.calibration.record import ThresholdRecord
-from pyimgano.errors import DetectorError, NotFittedError
+from pyimgano.errors import DatasetError, DetectorError, NotFittedError
 from pyimgano.images import Image, ImageLike, ImageSource
 from pyimgano.maps import AnomalyMap
 
@@ -193,6 +193,11 @@ class DatasetSplit:
     train: tuple[Sample, ...]
     calibration: tuple[Sample, ...] = ()
     test: tuple[Sample, ...] = ()
+
+    def __post_init__(self) -> None:
+        for sample in (*self.train, *self.calibration):
+            if sample.label:
+                raise DatasetError(f"{sample.path} is defective but in the training set", "learn from good parts only")
 
     def with_calibration(self, fraction: float, seed: int) -> DatasetSplit:
         """Return the split with a fraction of train held out for calibration, unless the dataset brings its own.

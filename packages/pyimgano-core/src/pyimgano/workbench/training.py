@@ -10,7 +10,6 @@ from typing import Any
 
 from pyimgano.calibration import CalibrationSettings
 from pyimgano.contracts import Dataset, DatasetSplit, Sample
-from pyimgano.errors import DatasetError
 from pyimgano.logs import collected_warnings
 from pyimgano.pipeline import Pipeline
 from pyimgano.reporting.strict_json import plain
@@ -44,7 +43,6 @@ def train(
     """Fit on the training images, calibrate on held-out ones."""
     with collected_warnings() as warnings:
         split = dataset.load().with_calibration(settings.calibration_fraction, seed)
-        _refuse_defective(split)
         started = time.perf_counter()
         pipeline.fit(_paths(split.train))
         fitted = time.perf_counter()
@@ -70,9 +68,3 @@ def train(
 
 def _paths(samples: Sequence[Sample]) -> list[str]:
     return [str(sample.path) for sample in samples]
-
-
-def _refuse_defective(split: DatasetSplit) -> None:
-    for sample in (*split.train, *split.calibration):
-        if sample.label:
-            raise DatasetError(f"{sample.path} is defective but in the training set", "learn from good parts only")
