@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimgano.calibration.bootstrap import deviation_interval, quantile_interval
 from pyimgano.calibration.record import PixelThreshold, ScoreSummary
 from pyimgano.calibration.settings import CalibrationSettings
 from pyimgano.errors import CalibrationError
@@ -35,29 +36,42 @@ def calibrate_normal_pixel_quantile_threshold(
     return PixelQuantile(q, scores.size).add(scores).threshold().value
 
 
-def calibrate_pixels(maps: Sequence[AnomalyMap], settings: CalibrationSettings, chain: str | None = None) -> PixelThreshold:
+def calibrate_pixels(
+    maps: Sequence[AnomalyMap], settings: CalibrationSettings, chain: str | None = None, *, seed: int = 0
+) -> PixelThreshold | None:
     """Return the pixel threshold by the strategy that the settings name, from maps of held-out normal images.
 
     ``mean_std`` is the rule of the MVTec AD 2 baselines (mean plus 3 deviations); ``scaled_quantile`` with the factor 1.421 is
-    that of SuperADD (arXiv 2605.14808).
+    that of SuperADD (arXiv 2605.14808); ``none`` gives None. Maps are rendered twice, one at a time; `seed` is that of the
+    resamples behind `interval`.
     """
-    scaled = settings.pixel_threshold_strategy == "scaled_quantile"
-    q = SCALED_QUANTILE if scaled else settings.pixel_normal_quantile
-    record = PixelQuantile.of_maps(maps, q, settings.quantile_method).threshold(len(maps), chain)
-    if settings.pixel_threshold_strategy == "normal_pixel_quantile":
-        return record
-    if scaled:
-        if record.value <= 0:
-            raise CalibrationError(
-                f"the {q:g} quantile of normal pixels is {record.value:g}; a factor needs positive maps",
-                "use the strategy normal_pixel_quantile or mean_std",
-            )
-        factor, value = settings.pixel_factor, record.value * settings.pixel_factor
-        return record.model_copy(update={"method": "scaled_quantile", "factor": factor, "value": value})
+    strategy, method = settings.pixel_threshold_strategy, settings.quantile_method
+    if strategy == "none":
+        return None
+    q = SCALED_QUANTILE if strategy == "scaled_quantile" else settings.pixel_normal_quantile
+    record = PixelQuantile.of_maps(maps, q, method).threshold(len(maps), chain)
+    if strategy == "mean_std":
+        record = _mean_and_deviations(record, settings.pixel_deviations)
+        return record.model_copy(update={"interval": deviation_interval(maps, record, seed)})
+    record = record.model_copy(update={"interval": quantile_interval(maps, record, method, seed)})
+    return _scaled(record, settings.pixel_factor) if strategy == "scaled_quantile" else record
+
+
+def _mean_and_deviations(record: PixelThreshold, factor: float) -> PixelThreshold:
     assert record.score_summary is not None
-    factor = settings.pixel_deviations
     value = record.score_summary.mean + factor * record.score_summary.std
     return record.model_copy(update={"method": "mean_std", "factor": factor, "value": value, "q": None, "warning": None})
+
+
+def _scaled(record: PixelThreshold, factor: float) -> PixelThreshold:
+    if record.value <= 0:
+        raise CalibrationError(
+            f"the {record.q:g} quantile of normal pixels is {record.value:g}; a factor needs positive maps",
+            "use the strategy normal_pixel_quantile or mean_std",
+        )
+    interval = record.interval and (record.interval[0] * factor, record.interval[1] * factor)
+    value = record.value * factor
+    return record.model_copy(update={"method": "scaled_quantile", "factor": factor, "value": value, "interval": interval})
 
 
 class PixelQuantile:

@@ -51,6 +51,8 @@ class ThresholdRecord(BaseModel):
         Which images it was calibrated on.
     score_summary
         What their scores looked like.
+    interval
+        95 % bootstrap interval by image: where other held-out images of the same kind would put it; None where unknown.
     chain
         Fingerprint of the chain that the scores went through.
     warning
@@ -64,6 +66,7 @@ class ThresholdRecord(BaseModel):
     source: Literal["calibration", "explicit", "infer_config"] = "calibration"
     split: str | None = None
     score_summary: ScoreSummary | None = None
+    interval: tuple[FiniteFloat, FiniteFloat] | None = None
     chain: str | None = None
     warning: str | None = None
 

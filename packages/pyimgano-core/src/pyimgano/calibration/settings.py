@@ -24,9 +24,10 @@ class CalibrationSettings(Options):
     score_quantile: float = Field(
         0.95, gt=0, lt=1, description="Quantile of held-out normal scores, for the strategy quantile."
     )
-    pixel_threshold_strategy: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile"] = Field(
+    pixel_threshold_strategy: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "none"] = Field(
         "normal_pixel_quantile",
-        description="A quantile of held-out normal pixels, their mean plus some deviations, or a quantile times a factor.",
+        description="A quantile of held-out normal pixels, their mean plus some deviations, a quantile times a factor, or no "
+        "pixel threshold.",
     )
     pixel_normal_quantile: float = Field(
         0.999, gt=0, lt=1, description="Quantile of held-out normal pixels that becomes the pixel threshold."
