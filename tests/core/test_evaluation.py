@@ -16,7 +16,7 @@ from pyimgano.maps import AnomalyMap
 from pyimgano.pipeline import Pipeline
 from pyimgano.registry import create_model
 
-RESULTS = {"auroc", "average_precision", "threshold", "metrics", "pixel_metrics", "oracle", "warnings"}
+RESULTS = {"auroc", "average_precision", "threshold", "metrics", "pixel_metrics", "extra_metrics", "oracle", "warnings"}
 
 
 class Memory(Detector):

@@ -12,13 +12,17 @@ __version__ = "0.7.0"
 
 _HOME = {
     "AnomalyMap": "pyimgano.maps",
+    "AnomalyMapPostprocess": "pyimgano.postprocess",
     "Bundle": "pyimgano.workbench.bundle",
     "DatasetSplit": "pyimgano.contracts",
     "Detector": "pyimgano.contracts",
+    "Evidence": "pyimgano.contracts",
     "ImageScore": "pyimgano.contracts",
     "MVTecAD2Dataset": "pyimgano.datasets.mvtec_ad2",
     "MVTecLOCODataset": "pyimgano.datasets.mvtec_loco",
+    "Metric": "pyimgano.contracts",
     "Pipeline": "pyimgano.pipeline",
+    "Postprocessor": "pyimgano.contracts",
     "Runtime": "pyimgano.contracts",
     "Sample": "pyimgano.contracts",
     "ThresholdRecord": "pyimgano.calibration",

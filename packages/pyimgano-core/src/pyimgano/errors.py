@@ -45,6 +45,10 @@ class OptionsError(PyimganoError, ValueError):
     """A setting is unknown, of the wrong type or out of bounds."""
 
 
+class PlanError(PyimganoError):
+    """The components of a run do not fit together, or one of them cannot be used."""
+
+
 class ImageError(PyimganoError):
     """An image cannot be read or used."""
 
@@ -59,6 +63,10 @@ class CalibrationError(PyimganoError):
 
 class MetricError(PyimganoError, ValueError):
     """Scores and truth cannot be compared."""
+
+
+class UndefinedMetricError(MetricError):
+    """A metric has no value for these images; the problem is the reason, as half a sentence."""
 
 
 class NotFittedError(PyimganoError):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.errors import DetectorError
+from pyimgano.errors import DetectorError, PyimganoError
+
+
+class MapStep(Protocol):
+    """A change of a map at image size: (H, W) float32 in and out, its argument left as it was."""
+
+    def __call__(self, values: NDArray[np.float32], /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,14 @@ class AnomalyMap:
         (H, W) of the image it belongs to.
     recipe
         How it is enlarged.
+    steps
+        What is done to it at image size, in order.
     """
 
     grid: NDArray[np.float32]
     source: tuple[int, int]
     recipe: MapRecipe = MapRecipe()
+    steps: tuple[MapStep, ...] = ()
 
     def __post_init__(self) -> None:
         if self.grid.ndim != 2 or not self.grid.size:
@@ -51,14 +61,40 @@ class AnomalyMap:
         object.__setattr__(self, "grid", grid)
 
     def render(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """Return the map as (H, W) float32 at `size`, by default that of its image; never outside the grid's range."""
+        """Return the map as (H, W) float32 at `size`, by default that of its image; enlarging never leaves the grid's range."""
         rendered = self.grid
         if self.recipe.size is not None:
             rendered = resize_map(rendered, self.recipe.size)
             if self.recipe.sigma > 0:
                 smooth = cv2.GaussianBlur(rendered, (0, 0), self.recipe.sigma, borderType=cv2.BORDER_REFLECT_101)
                 rendered = np.asarray(smooth, dtype=np.float32)
+        if not self.steps:
+            return resize_map(rendered, size or self.source)
+        rendered = resize_map(rendered, self.source)
+        for step in self.steps:
+            rendered = _applied(step, rendered)
         return resize_map(rendered, size or self.source)
+
+    def then(self, step: MapStep) -> AnomalyMap:
+        """Return the map with one more step."""
+        return replace(self, steps=(*self.steps, step))
+
+
+def _applied(step: MapStep, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a step makes of a map, if that is a map of the same size."""
+    name, advice = getattr(step, "__qualname__", type(step).__name__), "report this to the postprocessor's author"
+    try:
+        with np.errstate(over="ignore"):
+            changed = np.asarray(step(values), dtype=np.float32)
+    except PyimganoError:
+        raise
+    except Exception as error:  # a plugin's step may raise anything
+        raise DetectorError(f"{name} failed: {type(error).__name__}: {error}", advice) from error
+    if changed.shape != values.shape:
+        raise DetectorError(f"{name} made a map of shape {changed.shape} out of one of shape {values.shape}", advice)
+    if not np.isfinite(changed).all():
+        raise DetectorError(f"{name} made NaN or infinite values out of a finite map", advice)
+    return changed
 
 
 def resize_map(grid: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

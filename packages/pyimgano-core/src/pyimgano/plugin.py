@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from pyimgano.hookspecs import hookimpl
-from pyimgano.specs import CommandSpec, DatasetSpec, DetectorSpec
+from pyimgano.specs import CommandSpec, DatasetSpec, DetectorSpec, MetricSpec, PostprocessorSpec
 
 
 @hookimpl
@@ -92,6 +93,68 @@ def _benchmarks() -> Iterable[DatasetSpec]:
             tags=frozenset({"benchmark"}),
             masks=True,
         )
+
+
+@hookimpl
+def register_postprocessors() -> Iterable[PostprocessorSpec]:
+    return [
+        PostprocessorSpec(
+            name="anomaly_map",
+            summary="normalise, smooth, open and close maps, flatten small regions",
+            factory="pyimgano.postprocess.anomaly_map:AnomalyMapPostprocess",
+            options="pyimgano.postprocess.options:AnomalyMapOptions",
+            fits=True,
+        )
+    ]
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    image: list[tuple[str, str]] = [
+        ("auroc", "area under the ROC curve of image scores"),
+        ("average_precision", "area under the precision-recall curve of image scores"),
+        ("precision", "share of the images called defective that are"),
+        ("recall", "share of the defective images that were found"),
+        ("f1", "harmonic mean of precision and recall"),
+        ("specificity", "share of the good images that were called good"),
+        ("accuracy", "share of all images that were called right"),
+    ]
+    pixel = [
+        ("pixel_auroc", "area under the ROC curve of pixels"),
+        ("pixel_average_precision", "area under the precision-recall curve of pixels"),
+        ("pixel_segf1", "F1 over all pixels at the pixel threshold"),
+    ]
+    return [
+        *(_metric("image", name, summary) for name, summary in image),
+        _metric("image", "false_alarm_rate", "share of the good images that were called defective", higher_is_better=False),
+        *(_metric("pixel", name, summary) for name, summary in pixel),
+        _metric("pixel", "bg_fpr", "share of the defect-free pixels that were called abnormal", higher_is_better=False),
+        _metric("pixel", "good_image_bg_fpr", "the same over good images only", higher_is_better=False),
+        _metric("pixel", "good_image_alarm_rate", "share of the good images with any abnormal pixel", higher_is_better=False),
+        _metric("region", "region_recall", "share of the defects of which any pixel was found"),
+        _metric("region", "false_regions_per_image", "predicted regions that touch no defect", higher_is_better=False),
+        _metric("region", "aupro", "area under the per-region overlap curve", options="AUPROOptions"),
+        _metric("region", "spro", "saturated per-region overlap of MVTec LOCO", options="SPROOptions"),
+    ]
+
+
+def _metric(
+    level: Literal["image", "pixel", "region"],
+    name: str,
+    summary: str,
+    *,
+    higher_is_better: bool = True,
+    options: str | None = None,
+) -> MetricSpec:
+    return MetricSpec(
+        name=name,
+        summary=summary,
+        factory=f"pyimgano.metrics.components:{name}",
+        options=options and f"pyimgano.metrics.options:{options}",
+        level=level,
+        needs_masks=level != "image",
+        higher_is_better=higher_is_better,
+    )
 
 
 @hookimpl

@@ -56,16 +56,8 @@ class Entry:
 
         return parse(self.options_model(), values, self.spec.name, f"pyimgano show {self.spec.kind} {self.spec.name}")
 
-    def factory(self) -> Callable[..., Any]:
-        """Import and return the factory.
-
-        Raises
-        ------
-        MissingDependencyError
-            If its distribution, or the component itself, needs something that is not installed.
-        PluginError
-            If importing it fails for another reason.
-        """
+    def check_installed(self) -> None:
+        """Raise `MissingDependencyError` if the component or its distribution needs something that is not installed."""
         from pyimgano.discovery.requirements import missing_requirements, unmet_by
 
         problems = unmet_by(self.spec, self.record.candidate) or missing_requirements(self.record.candidate)
@@ -73,6 +65,18 @@ class Entry:
             reasons = "; ".join(problem.message for problem in problems)
             fixes = dict.fromkeys(problem.fix for problem in problems if problem.fix)
             raise MissingDependencyError(f"{self.full_name} {reasons}", " && ".join(fixes))
+
+    def factory(self) -> Callable[..., Any]:
+        """Import and return the factory.
+
+        Raises
+        ------
+        MissingDependencyError
+            If something that it needs is not installed.
+        PluginError
+            If importing it fails for another reason.
+        """
+        self.check_installed()
         factory: Callable[..., Any] = self._import(self.spec.factory)
         return factory
 
@@ -211,16 +215,28 @@ def build_detector(entry: Entry, values: Mapping[str, Any], runtime: Runtime, em
     """Validate options and runtime against the spec, then import the factory and call it; nothing heavy loads before."""
     spec: DetectorSpec = entry.spec
     options = entry.parse_options(values)
-    family = runtime.device.partition(":")[0]
-    if family not in ("auto", *spec.devices):
-        raise PluginError(
-            f"{spec.name} does not run on device {runtime.device!r}", f"use one of: auto, {', '.join(spec.devices)}"
-        )
+    check_device(spec, runtime.device)
     if embedder is not None and not spec.embedder:
         raise PluginError(f"{spec.name} does not take an embedder", f"pyimgano show detector {spec.name}")
     factory = entry.factory()
     detector: Detector = factory(options, runtime) if embedder is None else factory(options, runtime, embedder=embedder)
     return detector
+
+
+def check_device(spec: DetectorSpec, device: str) -> None:
+    """Raise `PluginError` for a device that the detector does not run on."""
+    if device.partition(":")[0] not in ("auto", *spec.devices):
+        raise PluginError(f"{spec.name} does not run on device {device!r}", f"use one of: auto, {', '.join(spec.devices)}")
+
+
+def with_preset(spec: DetectorSpec, preset: str | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the option values of a preset, overridden by those given."""
+    if preset is None:
+        return dict(values)
+    if preset not in spec.presets:
+        known = ", ".join(spec.presets) or "no presets"
+        raise PluginError(f"{spec.name} has no preset {preset!r}", f"{suggestion(preset, spec.presets)} it has {known}".strip())
+    return {**spec.presets[preset], **values}
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] | None = None, **options: Any) -> Dataset:

@@ -15,6 +15,7 @@ from pyimgano.discovery import Selection
 from pyimgano.errors import OptionsError, OutputError
 from pyimgano.options import from_pairs, parse
 from pyimgano.pipeline import Pipeline
+from pyimgano.postprocess.options import AnomalyMapOptions
 from pyimgano.registry import build_component, find
 from pyimgano.workbench.bundle import check_writable, write_bundle, write_folder
 from pyimgano.workbench.training import TrainingRun
@@ -26,19 +27,19 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(
     epilog="Example: pyimgano train --dataset folder --root parts --model vision_filterbank --export-deploy-bundle parts.bundle"
 )
-@flags.settings_flags(calibration=CalibrationSettings)
+@flags.settings_flags(calibration=CalibrationSettings, anomaly_map=AnomalyMapOptions)
 def train(
     calibration: dict[str, Any],
+    anomaly_map: dict[str, Any],
     model: Annotated[str, typer.Option(help="Detector to train; 'pyimgano list-models' lists them.")],
     dataset: Annotated[str, typer.Option(help="Layout of the images; 'pyimgano datasets list' lists them.")] = "folder",
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset; for 'folder' it holds train/good.")] = None,
     option: flags.Option = None,
-    dataset_option: Annotated[
-        list[str] | None, typer.Option("-d", "--dataset-option", metavar="KEY=VALUE", help="Set an option of the dataset.")
-    ] = None,
+    dataset_option: flags.DatasetOption = None,
     resize: Annotated[
         tuple[int, int] | None, typer.Option(metavar="H W", help="Height and width the model sees; short for -o resize=[H,W].")
     ] = None,
+    postprocess: flags.Postprocess = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the model.")] = 0,
     device: flags.Device = "auto",
     batch_size: flags.BatchSize = 16,
@@ -68,7 +69,8 @@ def train(
     if place is not None and place.is_required() and "root" not in values:
         raise OptionsError(f"dataset {dataset} needs the folder of its images", "pass --root DIR")
     data = build_component(layout, values)
-    pipeline = Pipeline.create(model, flags.model_options(option, resize), runtime)
+    steps = flags.postprocess_choices(postprocess, anomaly_map)
+    pipeline = Pipeline.create(model, flags.model_options(option, resize), runtime, steps)
     for folder in targets:
         check_writable(folder, overwrite)
     run = run_training(data, pipeline, settings, seed, dataset, _category(data, root))
@@ -94,7 +96,8 @@ def _summary(run: TrainingRun, targets: list[Path]) -> str:
     ]
     for level, record in (("image", pipeline.score_threshold), ("pixel", pipeline.pixel_threshold)):
         if record is not None:
-            lines.append(f"threshold  {level} {record.value:.6g} ({record.method})")
+            interval = "" if record.interval is None else ", 95 % interval {:.6g} to {:.6g}".format(*record.interval)
+            lines.append(f"threshold  {level} {record.value:.6g} ({record.method}{interval})")
     lines += [f"written    {folder}" for folder in targets]
     flag = "--bundle" if (targets[0] / "manifest.json").exists() else "--infer-config"
     place = targets[0] if flag == "--bundle" else targets[0] / "infer_config.json"

@@ -65,3 +65,16 @@ def split_groups(
     _, chosen = split_train_calibration(list(members.values()), fraction, seed)
     held_out = {place for group in chosen for place in group}
     return [x for i, x in enumerate(items) if i not in held_out], [x for i, x in enumerate(items) if i in held_out]
+
+
+def sample_evenly(items: Sequence[T], classes: Sequence[Hashable], limit: int, seed: int = 0) -> list[T]:
+    """Return at most `limit` of the items, in their order, each class in proportion and none left out where it fits."""
+    if len(items) <= limit:
+        return list(items)
+    order = np.random.default_rng(seed).permutation(len(items)).tolist()
+    by_class: dict[Hashable, list[int]] = {}
+    for place in order:
+        by_class.setdefault(classes[place], []).append(place)
+    ranked = sorted((rank / len(places), place) for places in by_class.values() for rank, place in enumerate(places))
+    chosen = {place for _, place in ranked[:limit]}
+    return [item for place, item in enumerate(items) if place in chosen]

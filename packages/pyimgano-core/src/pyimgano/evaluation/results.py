@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.errors import MetricError
-from pyimgano.metrics.image import Confusion, image_curve
-from pyimgano.metrics.pixel import PixelTruth, count_pixels, pixel_curves
+from pyimgano.contracts import Evidence, Metric
+from pyimgano.errors import MetricError, PyimganoError, UndefinedMetricError
+from pyimgano.metrics import components
+from pyimgano.metrics.curve import ThresholdCurve
+from pyimgano.metrics.options import AUPROOptions
+from pyimgano.metrics.pixel import PixelTruth
 
 AUPRO_LIMIT = 0.3
+
+RANKING = ("auroc", "average_precision")
+AT_THRESHOLD = ("precision", "recall", "f1", "specificity", "accuracy", "false_alarm_rate")
+PIXEL_RANKING = ("pixel_auroc", "pixel_average_precision")
+AT_PIXEL_THRESHOLD = (
+    "pixel_segf1",
+    "bg_fpr",
+    "good_image_bg_fpr",
+    "good_image_alarm_rate",
+    "region_recall",
+    "false_regions_per_image",
+)
 
 
 def evaluate_detector(
@@ -46,77 +62,98 @@ def evaluate_detector(
     Returns
     -------
     dict
-        ``auroc, average_precision, threshold, metrics, pixel_metrics, oracle, warnings``; what cannot be computed is None with
-        a sentence in ``warnings``.
+        ``auroc, average_precision, threshold, metrics, pixel_metrics, extra_metrics, oracle, warnings``; what cannot be
+        computed is None with a sentence in ``warnings``.
     """
     labels, scores = np.asarray(y_true), np.asarray(y_scores, dtype=np.float64)
     if labels.shape != scores.shape or labels.ndim != 1:
         raise MetricError(f"labels {labels.shape} and scores {scores.shape} must both be (N,)", "pass one label per score")
-    warnings: list[str] = []
-    results = image_results(labels, scores, threshold, warnings)
     if (pixel_labels is None) != (pixel_scores is None):
         raise MetricError("pixel_labels and pixel_scores belong together", "pass both or neither")
+    truths = None
     if pixel_labels is not None and pixel_scores is not None:
         if len(pixel_labels) != len(pixel_scores):
             raise MetricError(f"{len(pixel_labels)} masks and {len(pixel_scores)} maps were given", "pass one mask per map")
         masks = [np.asarray(mask) != 0 for mask in pixel_labels]
         truths = [PixelTruth(np.asarray(one), mask) for one, mask in zip(pixel_scores, masks, strict=True)]
-        pixels, oracle = pixel_results(truths, pixel_threshold, warnings, aupro_limit)
-        results["pixel_metrics"] = pixels
-        results["oracle"].update(oracle)
-    return {**results, "warnings": warnings}
+    return results_block(Evidence(labels, scores, threshold, pixel_threshold, truths), aupro_limit=aupro_limit)
 
 
-def image_results(
-    labels: NDArray[Any], scores: NDArray[np.float64], threshold: float | None, warnings: list[str]
+def results_block(
+    evidence: Evidence, *, extra: Mapping[str, Metric] | None = None, aupro_limit: float = AUPRO_LIMIT
 ) -> dict[str, Any]:
-    """Return the image-level part; arguments and keys as in `evaluate_detector`."""
-    curve = image_curve(labels, scores)
-    auroc, precision, best = curve.area(), curve.average_precision(), curve.best_f1()
-    if auroc is None:
-        warnings.append("image AUROC is undefined: the test images are all good or all defective")
-    if threshold is None:
-        warnings.append("precision, recall and F1 are undefined: there is no image threshold")
-    return {
-        "auroc": auroc,
-        "average_precision": precision if auroc is not None else None,
-        "threshold": threshold,
-        "metrics": None if threshold is None else confusion_results(Confusion.at(labels, scores, threshold)),
-        "pixel_metrics": None,
-        "oracle": {"f1": best.f1 if best else None, "threshold": best.threshold if best else None},
-    }
+    """Return the block of `evaluate_detector` for evidence; pixel metrics where it has truths, and `extra` metrics by name."""
+    undefined: dict[str, list[str]] = {}
 
+    def value(name: str, metric: Metric) -> float | None:
+        try:
+            return metric.compute(evidence)
+        except UndefinedMetricError as error:
+            undefined.setdefault(error.problem, []).append(name)
+            return None
 
-def confusion_results(counts: Confusion) -> dict[str, Any]:
-    """Return all ratios and counts at a threshold."""
-    ratios = ("precision", "recall", "f1", "specificity", "accuracy", "false_alarm_rate")
-    return {name: getattr(counts, name) for name in (*ratios, "tp", "tn", "fp", "fn")}
+    def values(names: Sequence[str]) -> dict[str, float | None]:
+        return {name: value(name, getattr(components, name)(None)) for name in names}
 
-
-def pixel_results(
-    truths: Sequence[PixelTruth], threshold: float | None, warnings: list[str], aupro_limit: float = AUPRO_LIMIT
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the pixel-level part and its oracle values; truths are streamed."""
-    curves = pixel_curves(truths)
-    best = curves.pixels.best_f1()
-    auroc = curves.pixels.area()
-    if auroc is None:
-        warnings.append("pixel AUROC, AP and AUPRO are undefined: the masks are all empty or all full")
     results: dict[str, Any] = {
-        "pixel_auroc": auroc,
-        "pixel_average_precision": curves.pixels.average_precision() if auroc is not None else None,
-        "aupro": curves.regions.area(aupro_limit),
-        "aupro_limit": aupro_limit,
-        "pixel_threshold": threshold,
-        "pixel_segf1": None,
-        "bg_fpr": None,
+        **values(RANKING),
+        "threshold": evidence.threshold,
+        "metrics": _at_threshold(evidence, values),
+        "pixel_metrics": None,
+        "oracle": _best("f1", "threshold", evidence.image_curve),
     }
-    if threshold is None:
-        warnings.append("SegF1 and background false-positive rate are undefined: there is no pixel threshold")
-    else:
-        counts = count_pixels(truths, threshold)
-        if counts.segf1 is None:
-            warnings.append("SegF1 is undefined: nothing is defective and nothing was called so")
-        names = ("bg_fpr", "good_image_bg_fpr", "good_image_alarm_rate", "region_recall", "false_regions_per_image")
-        results |= {"pixel_segf1": counts.segf1, **{name: getattr(counts, name) for name in names}}
-    return results, {"pixel_segf1": best.f1 if best else None, "pixel_threshold": best.threshold if best else None}
+    if evidence.truths is not None:
+        aupro = components.aupro(AUPROOptions(limit=aupro_limit))
+        results["pixel_metrics"] = {
+            **values(PIXEL_RANKING),
+            "aupro": value("aupro", aupro),
+            "aupro_limit": aupro_limit,
+            "pixel_threshold": evidence.pixel_threshold,
+            **values(AT_PIXEL_THRESHOLD),
+        }
+        results["oracle"] |= _best("pixel_segf1", "pixel_threshold", evidence.pixel_curves.pixels)
+    results["extra_metrics"] = {name: value(name, _Guarded(metric)) for name, metric in (extra or {}).items()}
+    return {**results, "warnings": [_sentence(names, reason) for reason, names in undefined.items()]}
+
+
+class _Guarded(Metric):
+    """A metric whose failure costs its own value only, and is said: the model has been fitted and scored by then."""
+
+    def __init__(self, metric: Metric) -> None:
+        super().__init__(metric.options)
+        self._metric = metric
+
+    def compute(self, evidence: Evidence) -> float:
+        try:
+            value = float(self._metric.compute(evidence))
+        except UndefinedMetricError:
+            raise
+        except PyimganoError as error:
+            raise UndefinedMetricError(f"it failed: {error.problem}") from error
+        except Exception as error:  # a plugin's metric may raise anything
+            raise UndefinedMetricError(f"it failed with {type(error).__name__}: {error}") from error
+        if not math.isfinite(value):
+            raise UndefinedMetricError(f"it gave {value}")
+        return value
+
+
+def _at_threshold(
+    evidence: Evidence, values: Callable[[Sequence[str]], dict[str, float | None]]
+) -> dict[str, float | int | None] | None:
+    """Return all ratios and counts at the image threshold; None without one, which is said."""
+    ratios = values(AT_THRESHOLD)
+    if evidence.threshold is None:
+        return None
+    counts = evidence.confusion
+    return {**ratios, "tp": counts.tp, "tn": counts.tn, "fp": counts.fp, "fn": counts.fn}
+
+
+def _best(f1: str, threshold: str, curve: ThresholdCurve) -> dict[str, float | None]:
+    """Return the best F1 and its threshold, which only the test labels know, under their names."""
+    best = curve.best_f1()
+    return {f1: best.f1 if best else None, threshold: best.threshold if best else None}
+
+
+def _sentence(names: Sequence[str], reason: str) -> str:
+    listing = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"{listing} {'are' if len(names) > 1 else 'is'} undefined: {reason}"

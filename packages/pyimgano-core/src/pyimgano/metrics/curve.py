@@ -137,6 +137,25 @@ class ThresholdCurve:
         total += max(end - reached, 0.0)
         return total / end
 
+    def heights(self, rates: Floats) -> Floats:
+        """Return the weighted true-positive rate at each false-positive rate, for drawing the curve.
+
+        Parameters
+        ----------
+        rates
+            (K,) in [0, 1]; where the curve rises steeply the upper end counts, and ties are crossed in a straight line.
+        """
+        places = np.asarray(rates, dtype=np.float64) * self.negative_count
+        heights = np.ones(len(places))
+        reached = -1.0
+        for stretch in self._stretches():
+            corners = np.stack([stretch.above, stretch.upto], axis=1).ravel()
+            levels = np.stack([stretch.before, stretch.height], axis=1).ravel()
+            inside = (places >= reached) & (places <= corners[-1])
+            heights[inside] = np.interp(places[inside], corners, levels)
+            reached = float(corners[-1])
+        return heights
+
     def average_precision(self) -> float | None:
         """Return the sum over thresholds of precision times the gain in recall; None without positives."""
         if not len(self.values):

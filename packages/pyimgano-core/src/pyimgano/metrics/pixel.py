@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,10 +144,13 @@ class PixelCounts:
 
 def count_pixels(truths: Sequence[PixelTruth], threshold: float) -> PixelCounts:
     """Return what a fixed threshold does, summed over all images."""
-    total = PixelCounts()
+    return sum(count_each(truths, threshold), start=PixelCounts())
+
+
+def count_each(truths: Iterable[PixelTruth], threshold: float) -> Iterator[PixelCounts]:
+    """Yield what a fixed threshold does to each image."""
     for truth in truths:
-        total = total + _count_one(*truth.load(), threshold)
-    return total
+        yield _count_one(*truth.load(), threshold)
 
 
 def _count_one(values: NDArray[np.floating[Any]], mask: Mask | None, threshold: float) -> PixelCounts:

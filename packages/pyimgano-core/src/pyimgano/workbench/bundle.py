@@ -23,7 +23,16 @@ from pyimgano.errors import BundleError, OutputError
 from pyimgano.pipeline import Pipeline
 from pyimgano.reporting.environment import environment
 from pyimgano.reporting.strict_json import document
-from pyimgano.workbench.infer_config import SCHEMA_VERSION, DefectsPart, InferConfig, ModelPart, StatePart, read_infer_config
+from pyimgano.workbench.infer_config import (
+    SCHEMA_VERSION,
+    AdaptationPart,
+    DefectsPart,
+    InferConfig,
+    ModelPart,
+    PostprocessPart,
+    StatePart,
+    read_infer_config,
+)
 
 CONFIG, STATE, REPORT, ENVIRONMENT = "infer_config.json", "state.safetensors", "report.json", "environment.json"
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -96,6 +105,7 @@ def bundle_files(pipeline: Pipeline, report: Mapping[str, Any], category: str | 
             device=pipeline.detector.runtime.device,
             weights=dict(pipeline.weights) if pipeline.weights is not None else None,
         ),
+        adaptation=AdaptationPart(postprocess=tuple(PostprocessPart.of(step) for step in pipeline.postprocess)),
         threshold=score.value if score is not None else None,
         threshold_provenance=score,
         defects=DefectsPart(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from pyimgano.calibration import ImageThreshold, PixelThreshold
+from pyimgano.choice import Choice
 from pyimgano.contracts import Runtime
 from pyimgano.errors import BundleError, OptionsError
 from pyimgano.options import parse
-from pyimgano.pipeline import Pipeline
+from pyimgano.pipeline import Pipeline, PostprocessStep
 from pyimgano.registry import build_detector, find
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 
@@ -31,6 +35,40 @@ class ModelPart(_Part):
     options: dict[str, Any] = {}
     device: str = "auto"
     weights: dict[str, Any] | None = None
+
+
+class PostprocessPart(_Part):
+    """A step between the detector and the thresholds, with all its options and what it learned."""
+
+    name: str
+    distribution: str
+    version: str | None = None
+    options: dict[str, Any] = {}
+    state: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, step: PostprocessStep) -> PostprocessPart:
+        """Return the part that describes a fitted step."""
+        distribution, _, _ = step.name.rpartition(":")
+        return cls(
+            name=step.name,
+            distribution=distribution,
+            version=step.version,
+            options=dict(step.options),
+            state=step.component.state(),
+        )
+
+    def step(self) -> PostprocessStep:
+        """Return the step, with what was learned in place."""
+        step = PostprocessStep.create(Choice(name=self.name, options=self.options))
+        step.component.load_state(self.state)
+        return step
+
+
+class AdaptationPart(_Part):
+    """What happens around the detector."""
+
+    postprocess: tuple[PostprocessPart, ...] = ()
 
 
 class DefectsPart(_Part):
@@ -57,6 +95,7 @@ class InferConfig(_Part):
     pyimgano_version: str
     category: str | None = None
     model: ModelPart
+    adaptation: AdaptationPart = AdaptationPart()
     threshold: FiniteFloat | None = None
     threshold_provenance: ImageThreshold | None = None
     defects: DefectsPart = DefectsPart()
@@ -85,7 +124,7 @@ class InferConfig(_Part):
         except KeyError as error:
             raise BundleError(f"{self.state.file} has no array {error} for {self.model.name}", "export it again") from None
         detector.threshold = self.score_threshold()
-        return Pipeline(
+        pipeline = Pipeline(
             detector,
             entry.full_name,
             entry.record.version,
@@ -93,7 +132,14 @@ class InferConfig(_Part):
             self.model.weights,
             self.score_threshold(),
             self.pixel_threshold(),
+            [part.step() for part in self.adaptation.postprocess],
         )
+        chains = {record.chain for record in (pipeline.score_threshold, pipeline.pixel_threshold) if record is not None}
+        if chains - {None, pipeline.fingerprint()}:
+            logger.warning(
+                "the thresholds were calibrated through another chain than this config describes: train again, or set them here"
+            )
+        return pipeline
 
 
 def read_infer_config(path: Path) -> InferConfig:

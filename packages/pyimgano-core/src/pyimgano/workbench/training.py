@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyimgano.calibration import CalibrationSettings
-from pyimgano.contracts import Dataset, DatasetSplit, Sample
+from pyimgano.contracts import Dataset, DatasetSplit
 from pyimgano.logs import collected_warnings
 from pyimgano.pipeline import Pipeline
 from pyimgano.reporting.strict_json import plain
@@ -42,14 +41,7 @@ def train(
 ) -> TrainingRun:
     """Fit on the training images, calibrate on held-out ones."""
     with collected_warnings() as warnings:
-        split = dataset.load().with_calibration(settings.calibration_fraction, seed)
-        started = time.perf_counter()
-        pipeline.fit(_paths(split.train))
-        fitted = time.perf_counter()
-        pipeline.calibrate(_paths(split.calibration), settings)
-        seconds = {"fit": fitted - started, "calibrate": time.perf_counter() - fitted}
-        if pipeline.weights is not None and pipeline.weights.get("source") == "random":
-            logger.warning("RANDOM WEIGHTS: the backbone is not pretrained; scores of this model mean nothing on real parts")
+        split, seconds = pipeline.learn(dataset.load(), settings, seed)
     report = {
         "schema_version": 1,
         "dataset": dataset_name,
@@ -64,7 +56,3 @@ def train(
         "warnings": list(warnings),
     }
     return TrainingRun(pipeline, split, seconds, plain(report))
-
-
-def _paths(samples: Sequence[Sample]) -> list[str]:
-    return [str(sample.path) for sample in samples]
