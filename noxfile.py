@@ -36,7 +36,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole test suite with everything installed; arguments go to pytest."""
-    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]", *TEST_TOOLS, "scikit-learn")
+    install(session, f"{CORE}[demo,report]", f"{PATCHKNN}[offline]", *TEST_TOOLS, "scikit-learn")
     session.run("pytest", *session.posargs)
 
 
@@ -77,7 +77,7 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    install(session, CORE, "ruff", "mypy")
+    install(session, f"{CORE}[report]", "ruff", "mypy", "types-pyyaml")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

@@ -13,6 +13,7 @@ __version__ = "0.7.0"
 _HOME = {
     "AnomalyMap": "pyimgano.maps",
     "AnomalyMapPostprocess": "pyimgano.postprocess",
+    "BenchmarkConfig": "pyimgano.evaluation",
     "Bundle": "pyimgano.workbench.bundle",
     "DatasetSplit": "pyimgano.contracts",
     "Detector": "pyimgano.contracts",
@@ -39,7 +40,9 @@ _HOME = {
     "list_models": "pyimgano.registry",
     "load_benchmark_split": "pyimgano.registry",
     "load_dataset": "pyimgano.registry",
+    "run_benchmark": "pyimgano.evaluation",
     "result_to_jsonable": "pyimgano.inference",
+    "save_run_report": "pyimgano.reporting.files",
     "split_train_calibration": "pyimgano.datasets.splits",
 }
 

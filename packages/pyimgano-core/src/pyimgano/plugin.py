@@ -163,6 +163,7 @@ def register_commands() -> Iterable[CommandSpec]:
         "demo": "Train and inspect on real photographs, and print how well it went",
         "train": "Learn from good images, calibrate thresholds, write a bundle",
         "infer": "Score images with a trained bundle; one JSON line each",
+        "benchmark": "Compare models on datasets, at thresholds fixed before the test",
         "list-plugins": "Show every plugin, whether it works, and how to mend it",
         "list-models": "List the detectors of all installed plugins",
         "datasets": "List dataset layouts, summarise a dataset, find what is wrong with one",

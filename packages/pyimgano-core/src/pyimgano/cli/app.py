@@ -132,6 +132,11 @@ def train() -> None:
     main(["train", *sys.argv[1:]])
 
 
+def benchmark() -> None:
+    """Entry point of ``pyimgano-benchmark``."""
+    main(["benchmark", *sys.argv[1:]])
+
+
 def infer() -> None:
     """Entry point of ``pyimgano-infer``."""
     main(["infer", *sys.argv[1:]])

@@ -1,7 +1,8 @@
-"""Plain tables for terminals and pipes."""
+"""Plain tables for pipes, and framed ones for terminals."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
@@ -11,3 +12,18 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]
     )
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout: framed and fitted to the width of a terminal, plain into a pipe."""
+    if not sys.stdout.isatty():
+        sys.stdout.write(table(header, rows) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    framed = Table(*header)
+    for row in rows:
+        framed.add_row(*(Text(cell) for cell in row))
+    Console().print(framed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from pyimgano.calibration import PixelThreshold
 from pyimgano.errors import OutputError
 from pyimgano.images import Image
+from pyimgano.maps import resize_map
 
 if TYPE_CHECKING:
     from pyimgano.inference.result import InferenceResult
@@ -33,16 +33,18 @@ def draw_overlay(result: InferenceResult, rendered: NDArray[np.float32] | None, 
     height, width = (max(1, round(side * scale)) for side in result.image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     left = np.asarray(cv2.resize(result.image, (width, height), interpolation=interpolation), dtype=np.uint8)
-    right = left.copy()
-    if rendered is not None and threshold is not None:
-        heat = np.asarray(cv2.resize(rendered, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-        right = _outlined(_heated(left, heat, threshold), heat > threshold.value)
-    elif rendered is not None:
-        right = _heated_freely(left, np.asarray(cv2.resize(rendered, (width, height)), dtype=np.float32))
+    right = left.copy() if rendered is None else draw_heat(left, resize_map(rendered, (height, width)), threshold)
     panel = np.concatenate([left, np.full((height, 4, 3), 255, np.uint8), right], axis=1)
     if panel.shape[1] < 2 * MIN_WIDTH:
         panel = np.pad(panel, ((0, 0), (0, 2 * MIN_WIDTH - panel.shape[1]), (0, 0)), constant_values=255)
     return np.concatenate([_header(result, panel.shape[1]), panel], axis=0)
+
+
+def draw_heat(image: Image, values: NDArray[np.float32], threshold: PixelThreshold | None) -> Image:
+    """Return the image under its heat, with the outline of what is above the threshold; `values` are of the image's size."""
+    if threshold is None:
+        return _heated_freely(image, values)
+    return _outlined(_heated(image, values, threshold), values > threshold.value)
 
 
 def _scale(image: Image) -> float:
@@ -108,9 +110,9 @@ def _fitted_text(band: Image, text: str, x: int, y: int, size: float, colour: tu
     cv2.putText(band, shown, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
 
 
-def write_jpeg(path: Path, image: Image) -> None:
-    """Write an RGB image as JPEG."""
+def encode_jpeg(image: Image) -> bytes:
+    """Return an RGB image as the bytes of a JPEG file."""
     done, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     if not done:
-        raise OutputError(f"{path}: the overlay could not be encoded", "report this with the image's size")
-    path.write_bytes(data.tobytes())
+        raise OutputError(f"an overlay of shape {image.shape} could not be encoded", "report this with the image's size")
+    return data.tobytes()

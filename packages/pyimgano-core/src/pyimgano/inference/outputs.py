@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from pyimgano.clock import utc_now
-from pyimgano.defects.overlays import draw_overlay, write_jpeg
+from pyimgano.defects.overlays import draw_overlay, encode_jpeg
 from pyimgano.errors import OutputError
 from pyimgano.inference.result import InferenceResult, result_to_jsonable
 from pyimgano.pipeline import Pipeline
@@ -106,7 +106,7 @@ class ResultWriter:
         if overlays is not None and result.image is not None:
             path = overlays / f"{result.name}.jpg"
             with _written(path):
-                write_jpeg(path, draw_overlay(result, rendered, self._pipeline.pixel_threshold))
+                path.write_bytes(encode_jpeg(draw_overlay(result, rendered, self._pipeline.pixel_threshold)))
 
 
 def new_folder(folder: Path, overwrite: bool = False) -> None:
