@@ -64,6 +64,17 @@ def read(path: str | os.PathLike[str]) -> Image:
 PillowImage.MAX_IMAGE_PIXELS = None
 
 
+def upright_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) as seen upright, from the header alone."""
+    try:
+        with PillowImage.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{path}: not a readable image ({error})", "replace or remove the file") from None
+
+
 def _from_pillow(image: PillowImage.Image, where: str) -> Image:
     if image.mode.startswith("I") or image.mode == "F":
         array = np.asarray(image)

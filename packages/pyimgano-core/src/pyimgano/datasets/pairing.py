@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as PillowImage
-
 from pyimgano.contracts import Sample
 from pyimgano.datasets.files import image_files, sub_folders
 from pyimgano.datasets.findings import Finding, Report
 from pyimgano.datasets.masks import mask_files, size_error
 from pyimgano.errors import DatasetError, ImageError
+from pyimgano.images import upright_size
 
 GOOD = "good"
 MASK = "{}_mask.png"
@@ -110,17 +109,6 @@ def check_sizes(image: Path, mask: Path, report: Report) -> None:
     for path, size in sizes:
         if sizes[0][0] == image and size != sizes[0][1]:
             report(Finding.of(size_error(path, size[::-1], sizes[0][1][::-1]), path, "mask-size"))
-
-
-def upright_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) as seen upright, from the header alone."""
-    try:
-        with PillowImage.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (height, width) if turned else (width, height)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{path}: not a readable image ({error})", "replace or remove the file") from None
 
 
 def _mask_of(image: Path, masks: Mapping[str, Path], expected: Path, report: Report) -> Path | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from pyimgano.contracts import DatasetSplit
-from pyimgano.datasets.pairing import upright_size
+from pyimgano.images import upright_size
 
 
 def summarise(split: DatasetSplit) -> dict[str, Any]:
