@@ -716,7 +716,7 @@ def test_thresholds_of_another_chain_are_warned_of(cli: Callable, loose: Path, s
     edit_options(loose, gaussian_sigma=5.0)
     done = cli(*line)
     assert done.code == 0
-    assert "thresholds were calibrated through another chain" in done.err
+    assert "image threshold was calibrated through another chain" in done.err
     content = config(loose)
     content.update(threshold=3.0, defects={**content["defects"], "pixel_threshold": 1.25})
     loose.write_text(json.dumps(content), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,6 +24,7 @@ ImageLike = str | os.PathLike[str] | NDArray[Any]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MIN_SIDE = 8
 MAX_PIXELS = 500_000_000
+AHEAD = 16
 _ACCEPTED = "use a PNG, JPEG, BMP, TIFF or WebP file of an inspected part"
 
 
@@ -175,12 +176,21 @@ class ImageSource:
         Decoding threads; 0 decodes in the caller's.
     ahead
         How many decoded images may wait; this bounds the memory, whatever the number of items.
+    transform
+        What is done to every image, in the decoding threads.
     """
 
-    def __init__(self, items: Sequence[ImageLike], workers: int = 2, ahead: int = 16) -> None:
+    def __init__(
+        self,
+        items: Sequence[ImageLike],
+        workers: int = 2,
+        ahead: int = AHEAD,
+        transform: Callable[[Image], Image] | None = None,
+    ) -> None:
         self.items = items
         self.workers = workers
         self.ahead = ahead
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.items)
@@ -199,13 +209,13 @@ class ImageSource:
         """Yield every item with its image, or with the error that reading it gave."""
         if not self.workers or all(isinstance(item, np.ndarray) for item in self.items):
             for item in self.items:
-                yield item, _outcome(item)
+                yield item, self._outcome(item)
             return
         waiting: deque[tuple[ImageLike, Future[Image | ImageError]]] = deque()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
             try:
                 for item in self.items:
-                    waiting.append((item, pool.submit(_outcome, item)))
+                    waiting.append((item, pool.submit(self._outcome, item)))
                     if len(waiting) > self.ahead:
                         first, future = waiting.popleft()
                         yield first, future.result()
@@ -214,6 +224,13 @@ class ImageSource:
                     yield first, future.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _outcome(self, item: ImageLike) -> Image | ImageError:
+        try:
+            image = load(item)
+            return image if self.transform is None else self.transform(image)
+        except ImageError as error:
+            return error
 
 
 T = TypeVar("T")
@@ -229,10 +246,3 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
             batch = []
     if batch:
         yield batch
-
-
-def _outcome(item: ImageLike) -> Image | ImageError:
-    try:
-        return load(item)
-    except ImageError as error:
-        return error

@@ -60,6 +60,11 @@ class AnomalyMap:
             raise DetectorError("an anomaly map holds NaN or infinite values", "report this to the detector's author")
         object.__setattr__(self, "grid", grid)
 
+    @property
+    def pixel_count(self) -> int:
+        """Return the number of pixels at the size of the image."""
+        return self.source[0] * self.source[1]
+
     def render(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
         """Return the map as (H, W) float32 at `size`, by default that of its image; enlarging never leaves the grid's range."""
         rendered = self.grid

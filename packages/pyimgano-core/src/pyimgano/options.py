@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -53,6 +54,28 @@ def from_pairs(pairs: Iterable[str]) -> dict[str, Any]:
             raise OptionsError(f"option {pair!r} is not of the form key=value", "write it as -o key=value, for example -o k=9")
         values[key.strip()] = _value(text.strip())
     return values
+
+
+def overridden(options: Model, values: Mapping[str, Any], where: str, next_step: str = "") -> Model:
+    """Return options with other values for some fields, nested ones field by field; errors as in `parse`."""
+    return parse(type(options), _merged(options.model_dump(), values), where, next_step) if values else options
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    both = {name: _merged(old[name], new[name]) for name in new if _are_mappings(old.get(name), new[name])}
+    return {**old, **new, **both}
+
+
+def _are_mappings(*values: Any) -> bool:
+    return all(isinstance(value, Mapping) for value in values)
+
+
+def recorded(options: BaseModel) -> dict[str, Any]:
+    """Return options as plain data; of files only the name, because paths of the training machine mean nothing elsewhere."""
+    from pyimgano.reporting.strict_json import plain
+
+    values = options.model_dump()
+    return {name: value.name if isinstance(value, Path) else plain(value) for name, value in values.items()}
 
 
 def _value(text: str) -> Any:

@@ -7,22 +7,27 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel
 
 from pyimgano.calibration import CalibrationSettings, ImageThreshold, PixelThreshold, calibrate_images, calibrate_pixels
 from pyimgano.choice import Choice
-from pyimgano.contracts import DatasetSplit, Detector, ImageScore, Postprocessor, Runtime
+from pyimgano.contracts import DatasetSplit, Detector, ImageScore, Runtime
+from pyimgano.defects.config import DefectsConfig
+from pyimgano.defects.extract import Defects, extract_defects_from_anomaly_map
+from pyimgano.defects.judged import JudgedMap, region_of_interest
 from pyimgano.errors import CalibrationError, DetectorError, ImageError, PlanError, PyimganoError
-from pyimgano.images import Image, ImageLike, ImageSource, batched
+from pyimgano.guard import as_component_error, named_errors
+from pyimgano.images import AHEAD, Image, ImageLike, ImageSource, batched
+from pyimgano.options import recorded
+from pyimgano.postprocess.step import PostprocessStep
+from pyimgano.preprocessing import IlluminationOptions, apply_illumination
 from pyimgano.progress import track
-from pyimgano.registry import build_component, build_detector, find
+from pyimgano.registry import build_detector, find
 from pyimgano.reporting.strict_json import plain
+from pyimgano.tiling import TiledDetector, TilingOptions
 
 logger = logging.getLogger(__name__)
 
@@ -35,38 +40,6 @@ class Scored:
     image: Image | None = None
     result: ImageScore | None = None
     error: PyimganoError | None = None
-
-
-@dataclass(frozen=True)
-class PostprocessStep:
-    """A postprocessor with its identity: full name, version of its distribution, and all its options as plain data."""
-
-    component: Postprocessor
-    name: str
-    version: str | None
-    options: Mapping[str, Any]
-
-    @classmethod
-    def create(cls, choice: Choice) -> PostprocessStep:
-        """Return a step around a new postprocessor, not yet fitted."""
-        entry = find("postprocessor", choice.name)
-        component = build_component(entry, choice.options)
-        return cls(component, entry.full_name, entry.record.version, _recorded(component.options))
-
-    def fit(self, results: Sequence[ImageScore]) -> None:
-        """Let the component learn from held-out normal images."""
-        with _named_errors(self.name):
-            self.component.fit(results)
-
-    def apply(self, result: ImageScore) -> ImageScore:
-        """Return what the component makes of a result."""
-        with _named_errors(self.name):
-            changed = self.component.apply(result)
-        if not isinstance(changed, ImageScore):
-            raise DetectorError(f"{self.name} returned {type(changed).__name__} for an image, not an ImageScore")
-        if not np.isfinite(changed.score):
-            raise DetectorError(f"{self.name} made the score {changed.score} of an image")
-        return changed
 
 
 @dataclass
@@ -89,6 +62,12 @@ class Pipeline:
         Set by `calibrate`.
     postprocess
         What is done to every result before the thresholds, in order.
+    preprocessing
+        What is done to every image before the detector.
+    tiling
+        Whether the detector looks at tiles.
+    defects
+        How pixels are judged; what of it comes before the pixel threshold takes part in calibrating that.
     """
 
     detector: Detector
@@ -99,9 +78,22 @@ class Pipeline:
     score_threshold: ImageThreshold | None = None
     pixel_threshold: PixelThreshold | None = None
     postprocess: Sequence[PostprocessStep] = ()
+    preprocessing: IlluminationOptions = field(default_factory=IlluminationOptions)
+    tiling: TilingOptions = field(default_factory=TilingOptions)
+    defects: DefectsConfig = field(default_factory=DefectsConfig)
 
     @classmethod
-    def create(cls, model: str, options: Mapping[str, Any], runtime: Runtime, postprocess: Sequence[Choice] = ()) -> Pipeline:
+    def create(
+        cls,
+        model: str,
+        options: Mapping[str, Any],
+        runtime: Runtime,
+        postprocess: Sequence[Choice] = (),
+        *,
+        preprocessing: IlluminationOptions | None = None,
+        tiling: TilingOptions | None = None,
+        defects: DefectsConfig | None = None,
+    ) -> Pipeline:
         """Return a pipeline around a new detector, not yet fitted."""
         entry = find("detector", model)
         for choice in () if entry.spec.maps else postprocess:
@@ -112,7 +104,17 @@ class Pipeline:
                 )
         steps = [PostprocessStep.create(choice) for choice in postprocess]
         detector = build_detector(entry, options, runtime)
-        return cls(detector, entry.full_name, entry.record.version, _recorded(detector.options), postprocess=steps)
+        tiling = tiling or TilingOptions()
+        return cls(
+            TiledDetector.wrap(detector, tiling),
+            entry.full_name,
+            entry.record.version,
+            recorded(detector.options),
+            postprocess=steps,
+            preprocessing=preprocessing or IlluminationOptions(),
+            tiling=tiling,
+            defects=defects or DefectsConfig(),
+        )
 
     @classmethod
     def around(cls, detector: Detector) -> Pipeline:
@@ -122,19 +124,39 @@ class Pipeline:
     def fit(self, images: Sequence[ImageLike]) -> Self:
         """Fit the detector on images of good parts."""
         logger.info("fitting %s on %d images", self.name, len(images))
-        with _named_errors(self.name):
-            self.detector.fit(ImageSource(images))
+        with named_errors(self.name):
+            self.detector.fit(ImageSource(images, transform=self._prepare))
         self.weights = self.detector.weights
         if (self.weights or {}).get("source") == "random":
             logger.warning("RANDOM WEIGHTS: the backbone is not pretrained; scores of this model mean nothing on real parts")
         return self
 
-    def fingerprint(self) -> str:
-        """Return a digest of everything between image and score; thresholds are only valid for the chain they came from."""
+    def _prepare(self, image: Image) -> Image:
+        return apply_illumination(image, self.preprocessing)
+
+    def fingerprint(self, *, pixels: bool = False) -> str:
+        """Return a digest of everything between image and score; thresholds are only valid for the chain they came from.
+
+        With `pixels`, also of what is between the map and the pixel threshold.
+        """
         steps = [(step.name, step.options, step.component.state()) for step in self.postprocess]
         weights = (self.weights or {}).get("sha256")
         chain = {"model": self.name, "options": self.options, "weights": weights, "postprocess": steps}
+        chain |= {"preprocessing": self.preprocessing, "tiling": self.tiling}
+        before = {"border_ignore_px", "roi_xyxy_norm", "roi_polygons_norm", "map_smoothing"}
+        set_before = self.defects.model_dump(include=before, exclude_defaults=True)
+        if pixels and set_before:
+            chain["defects"] = set_before
         return hashlib.sha256(json.dumps(plain(chain), sort_keys=True).encode()).hexdigest()[:16]
+
+    def warn_of_another_chain(self) -> None:
+        """Warn of thresholds that were calibrated through another chain than the one they are used in now."""
+        records = {"image": self.score_threshold, "pixel": self.pixel_threshold}
+        for level, record in records.items():
+            if record is not None and record.chain not in (None, self.fingerprint(pixels=level == "pixel")):
+                logger.warning(
+                    "the %s threshold was calibrated through another chain than this one: train again, or set it by hand", level
+                )
 
     def learn(self, split: DatasetSplit, settings: CalibrationSettings, seed: int) -> tuple[DatasetSplit, dict[str, float]]:
         """Fit on the training images and calibrate on held-out ones.
@@ -161,11 +183,13 @@ class Pipeline:
             step.fit(results)
             results = [step.apply(result) for result in results]
         scores = np.array([result.score for result in results])
-        chain = self.fingerprint()
         seed = self.detector.runtime.seed
-        self.score_threshold = calibrate_images(scores, settings, chain, seed=seed)
-        maps = [result.anomaly_map for result in results if result.anomaly_map is not None]
-        self.pixel_threshold = calibrate_pixels(maps, settings, chain, seed=seed) if maps else None
+        self.score_threshold = calibrate_images(scores, settings, self.fingerprint(), seed=seed)
+        maps = [JudgedMap(result.anomaly_map, self.defects) for result in results if result.anomaly_map is not None]
+        pixel = calibrate_pixels(maps, settings, self.fingerprint(pixels=True), seed=seed) if maps else None
+        self.pixel_threshold = pixel and pixel.model_copy(update=region_of_interest(self.defects, pixel))
+        if maps and self.defects.pixel_threshold is not None:
+            self.pixel_threshold = PixelThreshold(value=self.defects.pixel_threshold, method="fixed", source="explicit")
         for record in (self.score_threshold, self.pixel_threshold):
             if record is not None and record.warning:
                 logger.warning(record.warning)
@@ -179,8 +203,31 @@ class Pipeline:
         """
         return self._score(items, self.postprocess)
 
+    def find_defects(self, result: ImageScore) -> Defects:
+        """Return the mask and the regions of a scored image, by the pipeline's own threshold and settings.
+
+        Raises
+        ------
+        DetectorError
+            If the detector makes no maps.
+        OptionsError
+            If there is no pixel threshold.
+        """
+        if result.anomaly_map is None:
+            raise DetectorError(f"{self.name} makes no anomaly maps", "choose a detector with maps: pyimgano list-models")
+        median = self.pixel_threshold.normal_median if self.pixel_threshold is not None else None
+        return extract_defects_from_anomaly_map(
+            result.anomaly_map.render(),
+            self.defects,
+            pixel_threshold=self.pixel_threshold,
+            normal_median=median,
+            image_size=result.anomaly_map.source,
+        )
+
     def _score(self, items: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> Iterator[Scored]:
-        for batch in batched(ImageSource(items).outcomes(), self.detector.runtime.images_per_batch):
+        tiled = self.tiling.tile_size is not None
+        size = 1 if tiled else self.detector.runtime.images_per_batch  # the tiles of one large image are batches of their own
+        for batch in batched(ImageSource(items, ahead=1 if tiled else AHEAD).outcomes(), size):
             readable = [outcome for _, outcome in batch if not isinstance(outcome, ImageError)]
             results = iter(self._score_batch(readable, steps))
             for item, outcome in batch:
@@ -199,10 +246,11 @@ class Pipeline:
         if not images:
             return []
         try:
-            return [_postprocessed(result, steps) for result in self.detector.score_images(images)]
+            prepared = [self._prepare(image) for image in images]
+            return [_postprocessed(result, steps) for result in self.detector.score_images(prepared)]
         except Exception as error:  # a plugin's detector may raise anything; below it is tied to its image
             if len(images) == 1:
-                return [_as_component_error(error, self.name)]
+                return [as_component_error(error, self.name)]
         return [result for image in images for result in self._score_batch([image], steps)]
 
 
@@ -210,32 +258,6 @@ def _postprocessed(result: ImageScore, steps: Sequence[PostprocessStep]) -> Imag
     for step in steps:
         result = step.apply(result)
     return result
-
-
-def _recorded(options: BaseModel) -> dict[str, Any]:
-    """Return options as plain data; of files only the name, because paths of the training machine mean nothing elsewhere."""
-    values = options.model_dump()
-    return {name: value.name if isinstance(value, Path) else plain(value) for name, value in values.items()}
-
-
-@contextmanager
-def _named_errors(name: str) -> Iterator[None]:
-    """Turn whatever a plugin's component raises into an error that names it."""
-    try:
-        yield
-    except Exception as error:
-        ours = _as_component_error(error, name)
-        if ours is error:
-            raise
-        raise ours from error
-
-
-def _as_component_error(error: Exception, name: str) -> PyimganoError:
-    if isinstance(error, PyimganoError):
-        return error
-    wrapped = DetectorError(f"{name} failed: {type(error).__name__}: {error}", "run with --debug for the traceback")
-    wrapped.__cause__ = error
-    return wrapped
 
 
 def _or_raise(scored: Scored) -> ImageScore:

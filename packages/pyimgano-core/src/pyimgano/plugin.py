@@ -164,6 +164,7 @@ def register_commands() -> Iterable[CommandSpec]:
         "train": "Learn from good images, calibrate thresholds, write a bundle",
         "infer": "Score images with a trained bundle; one JSON line each",
         "benchmark": "Compare models on datasets, at thresholds fixed before the test",
+        "defects": "Judge saved anomaly maps again, without the model",
         "list-plugins": "Show every plugin, whether it works, and how to mend it",
         "list-models": "List the detectors of all installed plugins",
         "datasets": "List dataset layouts, summarise a dataset, find what is wrong with one",

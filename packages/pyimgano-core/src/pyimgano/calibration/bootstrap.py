@@ -8,13 +8,12 @@ the median of 40), and they say nothing of values beyond the largest that was se
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.calibration.record import PixelThreshold
-from pyimgano.maps import AnomalyMap
 
 CONFIDENCE = 0.95
 """Share of the resamples whose threshold lies in the interval."""
@@ -54,8 +53,29 @@ def score_interval(scores: NDArray[np.floating[Any]], rule: ScoreRule, seed: See
     return _percentiles(thresholds)
 
 
+class NormalPixels(Protocol):
+    """The pixels of one held-out normal image that count: how many, and their values, of any shape, when asked for."""
+
+    @property
+    def pixel_count(self) -> int: ...
+
+    def render(self) -> NDArray[np.float32]: ...
+
+
+def binned_median(maps: Sequence[NormalPixels], record: PixelThreshold) -> float:
+    """Return the median of the maps' pixels, within one bin; `record` has their range. Maps are rendered one at a time."""
+    assert record.score_summary is not None
+    lowest, highest = record.score_summary.min, record.score_summary.max
+    if lowest == highest:
+        return lowest
+    counts = np.zeros(BINS)
+    for one in maps:
+        counts += _histogram(one.render(), lowest, highest)
+    return lowest + (highest - lowest) / BINS * float(_binned_quantiles(np.cumsum(counts)[None], 0.5, "linear")[0])
+
+
 def quantile_interval(
-    maps: Sequence[AnomalyMap], record: PixelThreshold, method: Literal["linear", "higher"] = "linear", seed: Seed = 0
+    maps: Sequence[NormalPixels], record: PixelThreshold, method: Literal["linear", "higher"] = "linear", seed: Seed = 0
 ) -> Interval | None:
     """Return the interval of a quantile of the maps' pixels; None for fewer than 2 maps.
 
@@ -85,7 +105,7 @@ def quantile_interval(
     return _around(record.value, lowest + (highest - lowest) / BINS * bins)
 
 
-def deviation_interval(maps: Sequence[AnomalyMap], record: PixelThreshold, seed: Seed = 0) -> Interval | None:
+def deviation_interval(maps: Sequence[NormalPixels], record: PixelThreshold, seed: Seed = 0) -> Interval | None:
     """Return the interval of the mean plus some standard deviations of the maps' pixels; None for fewer than 2 maps.
 
     Exact for the images drawn, from the count, mean and variance of each. Maps are rendered one at a time.

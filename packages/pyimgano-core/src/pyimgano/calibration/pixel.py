@@ -9,11 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.calibration.bootstrap import deviation_interval, quantile_interval
+from pyimgano.calibration.bootstrap import NormalPixels, binned_median, deviation_interval, quantile_interval
 from pyimgano.calibration.record import PixelThreshold, ScoreSummary
 from pyimgano.calibration.settings import CalibrationSettings
 from pyimgano.errors import CalibrationError
-from pyimgano.maps import AnomalyMap
 
 SCALED_QUANTILE = 0.95
 
@@ -37,19 +36,20 @@ def calibrate_normal_pixel_quantile_threshold(
 
 
 def calibrate_pixels(
-    maps: Sequence[AnomalyMap], settings: CalibrationSettings, chain: str | None = None, *, seed: int = 0
+    maps: Sequence[NormalPixels], settings: CalibrationSettings, chain: str | None = None, *, seed: int = 0
 ) -> PixelThreshold | None:
     """Return the pixel threshold by the strategy that the settings name, from maps of held-out normal images.
 
     ``mean_std`` is the rule of the MVTec AD 2 baselines (mean plus 3 deviations); ``scaled_quantile`` with the factor 1.421 is
-    that of SuperADD (arXiv 2605.14808); ``none`` gives None. Maps are rendered twice, one at a time; `seed` is that of the
-    resamples behind `interval`.
+    that of SuperADD (arXiv 2605.14808); ``none`` gives None. Maps are rendered three times, one at a time; `seed` is that of
+    the resamples behind `interval`.
     """
     strategy, method = settings.pixel_threshold_strategy, settings.quantile_method
     if strategy == "none":
         return None
     q = SCALED_QUANTILE if strategy == "scaled_quantile" else settings.pixel_normal_quantile
     record = PixelQuantile.of_maps(maps, q, method).threshold(len(maps), chain)
+    record = record.model_copy(update={"normal_median": binned_median(maps, record)})
     if strategy == "mean_std":
         record = _mean_and_deviations(record, settings.pixel_deviations)
         return record.model_copy(update={"interval": deviation_interval(maps, record, seed)})
@@ -97,9 +97,9 @@ class PixelQuantile:
         self._min = math.inf
 
     @classmethod
-    def of_maps(cls, maps: Sequence[AnomalyMap], q: float, method: Literal["linear", "higher"] = "linear") -> PixelQuantile:
-        """Take in maps, each rendered at its image's size, one at a time."""
-        quantile = cls(q, sum(one.source[0] * one.source[1] for one in maps), method)
+    def of_maps(cls, maps: Sequence[NormalPixels], q: float, method: Literal["linear", "higher"] = "linear") -> PixelQuantile:
+        """Take in maps, rendered one at a time."""
+        quantile = cls(q, sum(one.pixel_count for one in maps), method)
         for one in maps:
             quantile.add(one.render())
         return quantile

@@ -87,7 +87,8 @@ class PixelThreshold(ThresholdRecord):
     """A threshold on anomaly-map pixels.
 
     `q`: the quantile of normal pixels that was taken; `factor`: what it, or their standard deviation, was multiplied by; then
-    over how many maps and pixels.
+    over how many maps and pixels; `normal_median`: the median of these, to one 4096th of their range; whether a region of
+    interest left some out, its box, and how many pixels it holds.
     """
 
     method: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"]
@@ -95,3 +96,7 @@ class PixelThreshold(ThresholdRecord):
     factor: float | None = None
     calibration_map_count: int | None = None
     calibration_pixel_count: int | None = None
+    normal_median: FiniteFloat | None = None
+    roi_used: bool = False
+    roi_xyxy_norm: tuple[float, float, float, float] | None = None
+    roi_pixel_count: int | None = None

@@ -13,6 +13,7 @@ import typer
 from pyimgano.calibration import CalibrationSettings
 from pyimgano.choice import Choice
 from pyimgano.cli import flags
+from pyimgano.cli.settings_flags import settings_flags
 from pyimgano.cli.tables import show_table, table
 from pyimgano.errors import MissingDependencyError, OptionsError, OutputError
 from pyimgano.evaluation import BenchmarkConfig, run_benchmark
@@ -44,7 +45,7 @@ COLUMNS = {
     epilog="Example: pyimgano benchmark --dataset mvtec --root mvtec_ad --category all --model vision_filterbank "
     "--model vision_patchcore,backbone=efficientnet_lite0 --save-run runs/first"
 )
-@flags.settings_flags(settings=BenchmarkConfig, calibration=CalibrationSettings, anomaly_map=AnomalyMapOptions)
+@settings_flags(settings=BenchmarkConfig, calibration=CalibrationSettings, anomaly_map=AnomalyMapOptions)
 def benchmark(
     settings: dict[str, Any],
     calibration: dict[str, Any],

@@ -10,13 +10,17 @@ import typer
 
 from pyimgano.calibration import CalibrationSettings
 from pyimgano.cli import flags
+from pyimgano.cli.settings_flags import settings_flags
 from pyimgano.contracts import Dataset, Runtime
+from pyimgano.defects.config import DefectsConfig
 from pyimgano.discovery import Selection
 from pyimgano.errors import OptionsError, OutputError
 from pyimgano.options import from_pairs, parse
 from pyimgano.pipeline import Pipeline
 from pyimgano.postprocess.options import AnomalyMapOptions
+from pyimgano.preprocessing import IlluminationOptions
 from pyimgano.registry import build_component, find
+from pyimgano.tiling import TilingOptions
 from pyimgano.workbench.bundle import check_writable, write_bundle, write_folder
 from pyimgano.workbench.training import TrainingRun
 from pyimgano.workbench.training import train as run_training
@@ -27,10 +31,19 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(
     epilog="Example: pyimgano train --dataset folder --root parts --model vision_filterbank --export-deploy-bundle parts.bundle"
 )
-@flags.settings_flags(calibration=CalibrationSettings, anomaly_map=AnomalyMapOptions)
+@settings_flags(
+    calibration=CalibrationSettings,
+    anomaly_map=AnomalyMapOptions,
+    preprocessing=IlluminationOptions,
+    tiling=TilingOptions,
+    defects=DefectsConfig,
+)
 def train(
     calibration: dict[str, Any],
     anomaly_map: dict[str, Any],
+    preprocessing: dict[str, Any],
+    tiling: dict[str, Any],
+    defects: dict[str, Any],
     model: Annotated[str, typer.Option(help="Detector to train; 'pyimgano list-models' lists them.")],
     dataset: Annotated[str, typer.Option(help="Layout of the images; 'pyimgano datasets list' lists them.")] = "folder",
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset; for 'folder' it holds train/good.")] = None,
@@ -70,7 +83,15 @@ def train(
         raise OptionsError(f"dataset {dataset} needs the folder of its images", "pass --root DIR")
     data = build_component(layout, values)
     steps = flags.postprocess_choices(postprocess, anomaly_map)
-    pipeline = Pipeline.create(model, flags.model_options(option, resize), runtime, steps)
+    pipeline = Pipeline.create(
+        model,
+        flags.model_options(option, resize),
+        runtime,
+        steps,
+        preprocessing=parse(IlluminationOptions, preprocessing, "preprocessing", "pyimgano train --help"),
+        tiling=parse(TilingOptions, _on_tiles(tiling), "tiling", "pyimgano train --help"),
+        defects=parse(DefectsConfig, defects, "defects", "pyimgano train --help"),
+    )
     for folder in targets:
         check_writable(folder, overwrite)
     run = run_training(data, pipeline, settings, seed, dataset, _category(data, root))
@@ -80,6 +101,11 @@ def train(
     if export_deploy_bundle is not None:
         write_bundle(export_deploy_bundle, files, overwrite)
     typer.echo(_summary(run, targets))
+
+
+def _on_tiles(tiling: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of tiling, which by default learn from tiles too: a part looks different at another scale."""
+    return {"fit_on": "tiles", **tiling} if "tile_size" in tiling else tiling
 
 
 def _category(data: Dataset, root: Path | None) -> str | None:

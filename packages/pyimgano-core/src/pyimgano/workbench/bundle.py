@@ -105,11 +105,16 @@ def bundle_files(pipeline: Pipeline, report: Mapping[str, Any], category: str | 
             device=pipeline.detector.runtime.device,
             weights=dict(pipeline.weights) if pipeline.weights is not None else None,
         ),
-        adaptation=AdaptationPart(postprocess=tuple(PostprocessPart.of(step) for step in pipeline.postprocess)),
+        preprocessing=pipeline.preprocessing,
+        adaptation=AdaptationPart(
+            tiling=pipeline.tiling, postprocess=tuple(PostprocessPart.of(step) for step in pipeline.postprocess)
+        ),
         threshold=score.value if score is not None else None,
         threshold_provenance=score,
         defects=DefectsPart(
+            **pipeline.defects.model_dump(exclude={"pixel_threshold"}),
             pixel_threshold=pixel.value if pixel is not None else None,
+            pixel_normal_quantile=pixel.q if pixel is not None else None,
             pixel_threshold_strategy=pixel.method if pixel is not None else None,
             pixel_threshold_provenance=pixel,
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from pyimgano.calibration import ImageThreshold, PixelThreshold
 from pyimgano.choice import Choice
 from pyimgano.contracts import Runtime
+from pyimgano.defects.config import DefectsConfig
 from pyimgano.errors import BundleError, OptionsError
 from pyimgano.options import parse
-from pyimgano.pipeline import Pipeline, PostprocessStep
+from pyimgano.pipeline import Pipeline
+from pyimgano.postprocess.step import PostprocessStep
+from pyimgano.preprocessing import IlluminationOptions
 from pyimgano.registry import build_detector, find
-
-logger = logging.getLogger(__name__)
+from pyimgano.tiling import TiledDetector, TilingOptions
 
 SCHEMA_VERSION = 1
 
@@ -68,16 +69,21 @@ class PostprocessPart(_Part):
 class AdaptationPart(_Part):
     """What happens around the detector."""
 
+    tiling: TilingOptions = TilingOptions()
     postprocess: tuple[PostprocessPart, ...] = ()
 
 
-class DefectsPart(_Part):
-    """How pixels are judged."""
+class DefectsPart(DefectsConfig):
+    """How pixels are judged, whether regions are listed by default, and where the pixel threshold comes from."""
 
     enabled: bool = False
-    pixel_threshold: FiniteFloat | None = None
     pixel_threshold_strategy: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"] | None = None
+    pixel_normal_quantile: float | None = None
     pixel_threshold_provenance: PixelThreshold | None = None
+
+    def config(self) -> DefectsConfig:
+        """Return the settings of the chain alone."""
+        return DefectsConfig(**self.model_dump(include=set(DefectsConfig.model_fields)))
 
 
 class StatePart(_Part):
@@ -95,6 +101,7 @@ class InferConfig(_Part):
     pyimgano_version: str
     category: str | None = None
     model: ModelPart
+    preprocessing: IlluminationOptions = IlluminationOptions()
     adaptation: AdaptationPart = AdaptationPart()
     threshold: FiniteFloat | None = None
     threshold_provenance: ImageThreshold | None = None
@@ -118,7 +125,8 @@ class InferConfig(_Part):
     def pipeline(self, state: dict[str, Any], runtime: Runtime) -> Pipeline:
         """Return the pipeline, with what was learned in place."""
         entry = find("detector", self.model.name)
-        detector = build_detector(entry, self.model.options, runtime)
+        tiling = self.adaptation.tiling
+        detector = TiledDetector.wrap(build_detector(entry, self.model.options, runtime), tiling)
         try:
             detector.load_state(state)
         except KeyError as error:
@@ -133,12 +141,11 @@ class InferConfig(_Part):
             self.score_threshold(),
             self.pixel_threshold(),
             [part.step() for part in self.adaptation.postprocess],
+            self.preprocessing,
+            tiling,
+            self.defects.config(),
         )
-        chains = {record.chain for record in (pipeline.score_threshold, pipeline.pixel_threshold) if record is not None}
-        if chains - {None, pipeline.fingerprint()}:
-            logger.warning(
-                "the thresholds were calibrated through another chain than this config describes: train again, or set them here"
-            )
+        pipeline.warn_of_another_chain()
         return pipeline
 
 
