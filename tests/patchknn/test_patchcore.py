@@ -53,7 +53,7 @@ def test_k_neighbours_are_averaged() -> None:
 
 def test_reweighting_is_equation_7_of_the_paper() -> None:
     model = fitted(coreset_sampling_ratio=1.0, image_score="reweighted", reweight_neighbors=5)
-    bank = model.index_.bank.astype(np.float64)
+    bank = model.banks_[0].vectors.astype(np.float64)
     query = patch_means([texture(50)])[0].reshape(-1, 3).astype(np.float64)
     gaps = np.linalg.norm(query[:, None] - bank[None], axis=2)
     worst = int(gaps.min(axis=1).argmax())
@@ -71,7 +71,7 @@ def test_equal_seeds_give_equal_scores_and_other_seeds_other_banks() -> None:
     images = [texture(50), texture(51)]
     first, again, other = fitted(3), fitted(3), fitted(4)
     np.testing.assert_array_equal(first.decision_function(images), again.decision_function(images))
-    assert not np.array_equal(first.index_.bank, other.index_.bank)
+    assert not np.array_equal(first.banks_[0].vectors, other.banks_[0].vectors)
 
 
 def test_state_survives_a_round_trip() -> None:

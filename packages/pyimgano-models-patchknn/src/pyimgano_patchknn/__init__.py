@@ -11,7 +11,10 @@ _HOME = {
     "FaissKNNIndex": "pyimgano_patchknn.index",
     "PatchCore": "pyimgano_patchknn.patchcore",
     "PatchCoreOptions": "pyimgano_patchknn.options",
+    "PatchFeatures": "pyimgano_patchknn.features",
+    "aggregate_patch_scores": "pyimgano_patchknn.scores",
     "k_center_greedy": "pyimgano_patchknn.coreset",
+    "reshape_patch_scores": "pyimgano_patchknn.scores",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

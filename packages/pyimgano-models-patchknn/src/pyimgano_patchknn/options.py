@@ -3,35 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from pyimgano.options import Options, Side
 
+Number = TypeVar("Number", int, float)
 
-class PatchCoreOptions(Options):
-    """Options of ``vision_patchcore``."""
 
-    backbone: str = Field(
-        "wide_resnet50", min_length=1, description="efficientnet_lite0, wide_resnet50, or any timm model name."
-    )
+class PatchKNNOptions(Options):
+    """What all patch nearest-neighbour detectors can be told."""
+
+    NETWORK: ClassVar[tuple[str, ...]] = ("backbone", "weights")
+    """Options of the network, which have no effect beside an embedder of the caller's own."""
+
+    backbone: str = Field(min_length=1, description="Name of the pretrained network.")
     weights: Path | None = Field(
         None, description="File with weights of the backbone, .safetensors or .pth; none: found by name."
     )
     pretrained: bool = Field(True, description="Whether to use pretrained weights; without them scores mean nothing.")
+    standardize: bool = Field(
+        False, description="Whether feature channels are centred and divided by their deviation over the training patches."
+    )
+    coreset_sampling_ratio: float = Field(0.1, gt=0, le=1, description="Share of the training patches kept in the memory bank.")
+    projection_dim: int = Field(128, ge=1, description="Dimensions of the random projection in which the coreset is chosen.")
+    k: int = Field(1, ge=1, description="Nearest neighbours whose mean distance is a patch's score.")
+
+    @field_validator("pretrained")
+    @classmethod
+    def _file_or_random(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("weights") is not None:
+            raise ValueError("contradicts weights=FILE; leave one of them away")
+        return value
+
+
+class PatchCoreOptions(PatchKNNOptions):
+    """Options of ``vision_patchcore``."""
+
+    NETWORK: ClassVar[tuple[str, ...]] = ("backbone", "weights", "layers", "neighborhood")
+
+    backbone: str = Field(
+        "wide_resnet50", min_length=1, description="efficientnet_lite0, wide_resnet50, or any timm model name."
+    )
     layers: tuple[str, ...] | None = Field(
         None, min_length=1, description="Feature layers of the backbone; none: those at strides 8 and 16."
     )
     resize: tuple[Side, Side] | None = Field(
         (256, 256), description="Height and width of the backbone's input; none: every image at its own size."
     )
-    neighborhood: int = Field(3, ge=1, le=15, description="Side of the square over which neighbouring features are averaged.")
-    coreset_sampling_ratio: float = Field(0.1, gt=0, le=1, description="Share of the training patches kept in the memory bank.")
-    projection_dim: int = Field(128, ge=1, description="Dimensions of the random projection in which the coreset is chosen.")
-    k: int = Field(1, ge=1, description="Nearest neighbours whose mean distance is a patch's score.")
+    neighborhood: int = Field(
+        3, ge=1, le=15, description="Side of the square over which neighbouring features are averaged; odd."
+    )
     image_score: Literal["max", "reweighted"] = Field(
         "max", description="Image score: its largest patch score, or that reweighted by the neighbourhood of its match (paper)."
     )
     reweight_neighbors: int = Field(9, ge=2, description="Size of that neighbourhood.")
     smoothing: float = Field(4.0, ge=0, description="Gaussian sigma of the map, in pixels of the backbone's input.")
+
+    @field_validator("neighborhood")
+    @classmethod
+    def _centred(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the square has a centre")
+        return value
+
+    @field_validator("reweight_neighbors")
+    @classmethod
+    def _only_reweighted(cls, value: int, info: ValidationInfo) -> int:
+        return _only_with(cls, info, value, "image_score", "reweighted")
+
+
+def _only_with(model: type[Options], info: ValidationInfo, value: Number, other: str, wanted: object) -> Number:
+    """Refuse a changed option that another one switches off, rather than ignore it."""
+    default = model.model_fields[info.field_name or ""].default
+    if value != default and info.data.get(other, wanted) != wanted:
+        raise ValueError(f"has no effect unless {other} is {wanted}")
+    return value

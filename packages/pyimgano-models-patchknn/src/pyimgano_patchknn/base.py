@@ -1,0 +1,256 @@
+"""What the patch nearest-neighbour detectors share; each of them adds only what is its own."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimgano.contracts import Detector, ImageScore, Runtime
+from pyimgano.errors import BundleError, DetectorError, OptionsError
+from pyimgano.images import Image, ImageSource, batched
+from pyimgano.maps import AnomalyMap, MapRecipe, resize_map
+from pyimgano.progress import track
+from pyimgano_patchknn.bank import MemoryBank, Scaling
+from pyimgano_patchknn.coreset import k_center_greedy, random_projection
+from pyimgano_patchknn.features import Embedded, PatchFeatures, checked
+from pyimgano_patchknn.options import PatchKNNOptions
+from pyimgano_patchknn.scores import reshape_patch_scores
+
+if TYPE_CHECKING:
+    from pyimgano_patchknn.network import Network
+
+logger = logging.getLogger(f"pyimgano.{__name__}")
+
+Features = NDArray[np.float32]
+PatchEmbedder = Callable[[Sequence[Image]], Embedded]
+
+NETWORK = "backbone."
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Patches of one image and one layer with their nearest neighbours.
+
+    Attributes
+    ----------
+    queries
+        (M, D) float32, scaled as the bank is.
+    distances, indices
+        (M, k), nearest first.
+    """
+
+    queries: Features
+    distances: Features
+    indices: NDArray[np.int64]
+
+    def part(self, start: int, stop: int) -> Matches:
+        """Return the matches of some of the patches."""
+        return Matches(self.queries[start:stop], self.distances[start:stop], self.indices[start:stop])
+
+
+class PatchKNN(Detector):
+    """The distance of each patch to the normal patches in a memory bank; one bank per layer of features.
+
+    Parameters
+    ----------
+    embedder
+        Your own patch features instead of a pretrained network; `pyimgano_patchknn.features` says what it returns.
+
+    Attributes
+    ----------
+    banks_
+        One `MemoryBank` per layer, after fitting.
+    """
+
+    options: PatchKNNOptions
+    banks_: tuple[MemoryBank, ...] = ()
+    unit = False
+    """Whether patches are compared by cosine distance."""
+    several_layers = False
+    """Whether it keeps one bank per layer, rather than take one layer only."""
+
+    def __init__(self, options: PatchKNNOptions, runtime: Runtime, embedder: PatchEmbedder | None = None) -> None:
+        super().__init__(options, runtime)
+        if embedder is not None:
+            _refuse_network_options(options)
+        self._embedder = embedder
+        self._network: Network[Any] | None = None
+
+    @abstractmethod
+    def _new_network(self) -> Network[Any]:
+        """Return the network that the options describe, without weights."""
+
+    @abstractmethod
+    def _recipe(self, size: tuple[int, int]) -> MapRecipe:
+        """Return how the map of an image of that (height, width) is enlarged."""
+
+    def _augmented(self, images: Iterable[Image], count: int) -> Iterable[Image]:
+        """Return what is learned from `count` training images; by default the images themselves."""
+        return images
+
+    def _copies(self, count: int) -> int:
+        """Return how many images `_augmented` makes of one."""
+        return 1
+
+    def _select(self, patches: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        """Return the indices of the scaled training patches (N, D) to keep; `grids` are the shapes they come from."""
+        return self._coreset(patches)
+
+    def _needed(self) -> tuple[str, int]:
+        """Return how many patches a bank must hold, and the option that says so."""
+        return "k", self.options.k
+
+    def _patch_scores(self, matches: Matches) -> Features:
+        """Return one score per patch, (M,): by default the mean distance to the k nearest."""
+        mean: Features = matches.distances.mean(axis=1)
+        return mean
+
+    def _combined(self, grids: Sequence[Features], features: PatchFeatures) -> Features:
+        """Return the one grid of patch scores of an image from those of its layers: their mean on the finest grid."""
+        if len(grids) == 1:
+            return grids[0]
+        finest = max((grid.shape for grid in grids), key=lambda shape: shape[0] * shape[1])
+        mean: Features = np.mean([resize_map(grid, (finest[0], finest[1])) for grid in grids], axis=0, dtype=np.float32)
+        return mean
+
+    @abstractmethod
+    def _image_score(self, scores: Features, matches: Sequence[Matches]) -> float:
+        """Return the score of an image from its grid of patch scores and the matches of each layer."""
+
+    @property
+    def memory_bank_size_(self) -> int:
+        """Number of patches in the memory banks."""
+        return sum(len(bank) for bank in self.banks_)
+
+    def _fit(self, images: ImageSource) -> None:
+        self.banks_ = ()
+        if self._embedder is None:
+            self._network = self._new_network()
+            self._network.load(self.options.weights, self.options.pretrained)
+            self.weights = self._network.record
+        self._learn(images)
+
+    def _learn(self, images: ImageSource) -> None:
+        """Fill the memory banks."""
+        features = self._embedded(self._augmented(images, len(images)), len(images) * self._copies(len(images)))
+        self._build(features)
+
+    def _embedded(self, images: Iterable[Image], total: int) -> list[PatchFeatures]:
+        """Return the features of training images, each embedded once."""
+        size = self.runtime.images_per_batch
+        batches = track(batched(images, size), "features", -(-total // size))
+        return [features for batch in batches for features in self._embed(batch)]
+
+    def _build(self, features: Sequence[PatchFeatures]) -> None:
+        """Fill one memory bank per layer."""
+        layers = len(features[0].layers)
+        self.banks_ = tuple(self._bank([entry.layers[layer] for entry in features]) for layer in range(layers))
+
+    def _bank(self, grids: Sequence[Features]) -> MemoryBank:
+        patches = np.concatenate([grid.reshape(-1, grid.shape[-1]) for grid in grids])
+        scaling = Scaling.of(patches, self.options.standardize, self.unit)
+        patches = scaling(patches)
+        kept = self._select(patches, [(grid.shape[0], grid.shape[1]) for grid in grids])
+        return MemoryBank(patches if len(kept) == len(patches) else patches[kept], scaling, self.runtime.threads)
+
+    def _coreset(self, patches: Features) -> NDArray[np.int64]:
+        """Return the sorted indices of a coreset of the size that the options ask for."""
+        ratio = self.options.coreset_sampling_ratio
+        keep = int(len(patches) * ratio + 1e-9)  # 0.29 * 100 is 28.999999999999996
+        name, needed = self._needed()
+        if keep < needed:
+            raise DetectorError(
+                f"the memory bank would hold {keep} of {len(patches)} patches, fewer than {name}={needed}",
+                f"raise coreset_sampling_ratio ({ratio:g}), lower {name}, or learn from more images",
+            )
+        if keep == len(patches):
+            return np.arange(keep)
+        logger.info("choosing %d of %d patches", keep, len(patches))
+        projected = random_projection(patches, self.options.projection_dim, self.runtime.seed)
+        return np.sort(k_center_greedy(projected, keep, self.runtime.seed))
+
+    def _score(self, images: Sequence[Image]) -> list[ImageScore]:
+        embedded = self._embed(images)
+        matches = [self._match(bank, [entry.layers[layer] for entry in embedded]) for layer, bank in enumerate(self.banks_)]
+        return [
+            self._scored(image, features, [layer[place] for layer in matches])
+            for place, (image, features) in enumerate(zip(images, embedded, strict=True))
+        ]
+
+    def _match(self, bank: MemoryBank, grids: Sequence[Features]) -> list[Matches]:
+        """Return the matches of one layer of a batch, image by image, from one search."""
+        queries = bank.scaling(np.concatenate([grid.reshape(-1, grid.shape[-1]) for grid in grids]))
+        together = Matches(queries, *bank.search(queries, self.options.k))
+        stops = np.cumsum([grid.shape[0] * grid.shape[1] for grid in grids]).tolist()
+        return [together.part(start, stop) for start, stop in zip([0, *stops], stops, strict=False)]
+
+    def _scored(self, image: Image, features: PatchFeatures, matches: Sequence[Matches]) -> ImageScore:
+        grids = [
+            reshape_patch_scores(self._patch_scores(layer), *grid.shape[:2])
+            for layer, grid in zip(matches, features.layers, strict=True)
+        ]
+        scores = self._combined(grids, features)
+        size = (image.shape[0], image.shape[1])
+        return ImageScore(self._image_score(scores, matches), AnomalyMap(scores, size, self._recipe(size)))
+
+    def _embed(self, images: Sequence[Image]) -> list[PatchFeatures]:
+        """Return the features of a batch; the only way by which images become features, in training and after."""
+        embed = self._embedder if self._embedder is not None else self._network
+        assert embed is not None
+        embedded = checked(embed(images), len(images))
+        for features in embedded:
+            self._check_layers(features, embedded[0])
+        return embedded
+
+    def _check_layers(self, features: PatchFeatures, first: PatchFeatures) -> None:
+        found = [grid.shape[-1] for grid in features.layers]
+        if len(found) > 1 and not self.several_layers:
+            raise DetectorError(
+                f"{type(self).__name__} takes one layer of features, the embedder returned {len(found)}",
+                "return one grid per image; join layers along their channels",
+            )
+        wanted = [bank.vectors.shape[1] for bank in self.banks_] or [grid.shape[-1] for grid in first.layers]
+        if found != wanted:
+            raise DetectorError(
+                f"the embedder returned layers of {found} channels, and {wanted} before",
+                "return the same layers for every image",
+            )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        arrays = {
+            f"bank{place}.{name}": array for place, bank in enumerate(self.banks_) for name, array in bank.state().items()
+        }
+        if self._network is not None:
+            arrays |= {NETWORK + name: array for name, array in self._network.state().items()}
+        return arrays
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        if self._embedder is None:
+            self._network = self._new_network()
+            self._network.load_state(_under(arrays, NETWORK))
+        layers = sum(name.endswith(".vectors") and name.startswith("bank") for name in arrays)
+        if not layers:
+            raise BundleError("the state holds no memory bank", "export the bundle again")
+        self.banks_ = tuple(
+            MemoryBank.from_state(_under(arrays, f"bank{place}."), self.unit, self.runtime.threads) for place in range(layers)
+        )
+        self.mark_fitted()
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _refuse_network_options(options: PatchKNNOptions) -> None:
+    for name in options.NETWORK:
+        value = getattr(options, name)
+        if value != type(options).model_fields[name].default:
+            raise OptionsError(
+                f"{name}={value} has no effect with an embedder of your own", f"leave {name} away, or leave the embedder away"
+            )

@@ -1,0 +1,131 @@
+"""What pretrained networks share: loading, provenance, device, state, and one forward pass per group of equal size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pyimgano.contracts import Runtime
+from pyimgano.errors import DetectorError, WeightsError
+from pyimgano.images import Image
+from pyimgano_patchknn.weights import Tensors, digest, find_weights
+
+Output = TypeVar("Output")
+
+
+class Network(ABC, Generic[Output]):
+    """A timm model as an embedder. Use `load` (pretrained weights) or `load_state` (from a bundle) before calling it.
+
+    Attributes
+    ----------
+    record
+        Where the weights come from, once they are loaded.
+    """
+
+    other_way: ClassVar[str] = ""
+    """A way to get weights offline beyond a file, for the error that says how."""
+
+    def __init__(self, name: str, runtime: Runtime) -> None:
+        self.name = name
+        self.runtime = runtime
+        self.record: Mapping[str, Any] | None = None
+        self._model: Any = None
+        self._device = torch.device("cpu")
+
+    @abstractmethod
+    def _build(self) -> Any:
+        """Return the timm model, with random initial values."""
+
+    @abstractmethod
+    def _resized(self, image: Image) -> Image:
+        """Return the image at the size that the network sees."""
+
+    @abstractmethod
+    def _forward(self, inputs: torch.Tensor) -> Sequence[Output]:
+        """Return one output per image of a normalised (N, 3, H, W) batch."""
+
+    def load(self, file: Path | None, pretrained: bool) -> None:
+        """Build the network with pretrained weights, or random ones, and record which."""
+        weights = find_weights(self.name, file, pretrained, self.other_way)
+        model = self._seeded()
+        if weights.tensors is not None:
+            _take(model, weights.tensors, self.name)
+        self.record = {**weights.record, "sha256": digest(model.state_dict())}
+        self._ready(model)
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Build the network with the weights that `state` returned."""
+        model = self._seeded()
+        _take(model, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, self.name)
+        self._ready(model)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the weights of the layers that are used."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in _used(self._model.state_dict()).items()}
+
+    def _seeded(self) -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.runtime.seed)
+            return self._build()
+
+    def _ready(self, model: Any) -> None:
+        self._device = _device(self.runtime.device)
+        if self.runtime.threads:
+            torch.set_num_threads(self.runtime.threads)
+        config = model.default_cfg
+        self._mean = torch.tensor(config["mean"], device=self._device).mul(255).view(1, 3, 1, 1)
+        self._std = torch.tensor(config["std"], device=self._device).mul(255).view(1, 3, 1, 1)
+        self._model = model.eval().to(self._device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def __call__(self, images: Sequence[Image]) -> list[Output]:
+        """Return one output per image, from one forward pass per group of equal size."""
+        scaled = [self._resized(image) for image in images]
+        outputs: dict[int, Output] = {}
+        for shape in dict.fromkeys(image.shape for image in scaled):
+            places = [place for place, image in enumerate(scaled) if image.shape == shape]
+            batch = torch.from_numpy(np.stack([scaled[place] for place in places])).to(self._device).permute(0, 3, 1, 2)
+            inputs = ((batch.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            outputs.update(zip(places, self._forward(inputs), strict=True))
+        return [outputs[place] for place in range(len(images))]
+
+    def _run(self, function: Any, inputs: torch.Tensor, **settings: Any) -> Any:
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.runtime.amp):
+            return function(inputs, **settings)
+
+
+def _device(asked: str) -> torch.device:
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise DetectorError(f"device {asked!r} was asked for, but this machine has no usable CUDA device", "use --device cpu")
+    return torch.device(asked)
+
+
+def _used(tensors: Tensors) -> dict[str, torch.Tensor]:
+    """Return the tensors that decide features: all but the counters of batch norm."""
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
+
+
+def _take(model: Any, tensors: Tensors, name: str) -> None:
+    """Load the tensors that the network has; say what differs if they are another model's."""
+    wanted = _used(model.state_dict())
+    missing = [key for key in wanted if key not in tensors]
+    if missing:
+        raise WeightsError(
+            f"the weights do not fit {name}: {len(missing)} of {len(wanted)} tensors are missing, the first is {missing[0]}",
+            "use weights of the same timm model",
+        )
+    for key, tensor in wanted.items():
+        if tensors[key].shape != tensor.shape:
+            raise WeightsError(
+                f"the weights do not fit {name}: {key} is {tuple(tensors[key].shape)}, expected {tuple(tensor.shape)}",
+                "use weights of the same timm model",
+            )
+    model.load_state_dict({key: tensors[key] for key in wanted}, strict=False)
