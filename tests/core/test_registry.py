@@ -222,10 +222,10 @@ def test_a_name_of_a_broken_plugin_fails_with_its_reason(distribution: Callable)
     distribution("acme-broken", "raise RuntimeError('no licence')\n")
     fails(
         UnknownComponentError,
-        "no detector is called 'vision_x'",
+        "no detector is called 'acme_thing'",
         "not loaded: acme-broken (broken: RuntimeError: no licence (site/acme_broken.py, line 1)); "
         "pyimgano list-models shows what is there",
-        lambda: find("detector", "vision_x"),
+        lambda: find("detector", "acme_thing"),
     )
 
 

@@ -8,10 +8,17 @@ from typing import Any
 __version__ = "0.7.0"
 
 _HOME = {
+    "AnomalyDINO": "pyimgano_patchknn.anomalydino",
+    "AnomalyDINOOptions": "pyimgano_patchknn.options",
     "FaissKNNIndex": "pyimgano_patchknn.index",
     "PatchCore": "pyimgano_patchknn.patchcore",
     "PatchCoreOptions": "pyimgano_patchknn.options",
     "PatchFeatures": "pyimgano_patchknn.features",
+    "SoftPatch": "pyimgano_patchknn.softpatch",
+    "SoftPatchOptions": "pyimgano_patchknn.options",
+    "SuperAD": "pyimgano_patchknn.superad",
+    "SuperADOptions": "pyimgano_patchknn.options",
+    "VisionAnomalyDINO": "pyimgano_patchknn.anomalydino",
     "aggregate_patch_scores": "pyimgano_patchknn.scores",
     "k_center_greedy": "pyimgano_patchknn.coreset",
     "reshape_patch_scores": "pyimgano_patchknn.scores",

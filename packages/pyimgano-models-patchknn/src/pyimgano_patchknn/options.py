@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -72,6 +72,83 @@ class PatchCoreOptions(PatchKNNOptions):
     @classmethod
     def _only_reweighted(cls, value: int, info: ValidationInfo) -> int:
         return _only_with(cls, info, value, "image_score", "reweighted")
+
+
+class SoftPatchOptions(PatchCoreOptions):
+    """Options of ``vision_softpatch``."""
+
+    discrimination: Literal["position", "anywhere"] = Field(
+        "position",
+        description="Compare a training patch with those at the same place of other images (aligned parts), or at any place.",
+    )
+    lof_neighbors: int = Field(6, ge=1, description="Neighbours of the local outlier factor.")
+    train_patch_outlier_quantile: float = Field(
+        0.15, ge=0, lt=1, description="Share of the training patches, the most outlying, that is left out of the memory bank."
+    )
+    soft_weights: bool = Field(True, description="Whether distances are multiplied by the outlier factor of the match.")
+
+
+class AnomalyDINOOptions(PatchKNNOptions):
+    """Options of ``vision_anomalydino``."""
+
+    NETWORK: ClassVar[tuple[str, ...]] = ("backbone", "weights", "short_side")
+
+    backbone: str = Field(
+        "dinov2_vits14", min_length=1, description="dinov2_vits14 (also b, l), dinov3_vits16 (also b, l), or a timm ViT."
+    )
+    coreset_sampling_ratio: float = Field(1.0, gt=0, le=1, description="Share of the training patches kept in the memory bank.")
+    short_side: int = Field(
+        448, ge=16, le=8192, description="Shorter side of the network's input; the other keeps the aspect ratio."
+    )
+    rotations: int | None = Field(
+        None,
+        ge=1,
+        le=36,
+        description="Rotated copies learned of a training image, evenly over the circle; none: 8 for up to 16 images, else 1.",
+    )
+    image_score: Literal["topk_mean", "mean", "max"] = Field("topk_mean", description="How patch scores make the image score.")
+    topk: float = Field(0.01, gt=0, description="Largest patch scores in that mean: a share up to 1, or a count above 1.")
+    foreground: bool = Field(
+        False, description="Whether scores off the part, by the first principal component of its patches, count as 0."
+    )
+    foreground_threshold: float = Field(
+        10.0, ge=0, description="How far along that component a patch must lie to be of the part, in units of the features."
+    )
+    smoothing: float = Field(4.0, ge=0, description="Gaussian sigma of the map, in pixels of the image.")
+
+    @field_validator("topk")
+    @classmethod
+    def _only_topk(cls, value: float, info: ValidationInfo) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError("must be a share in (0, 1] or a whole number above 1")
+        return _only_with(cls, info, value, "image_score", "topk_mean")
+
+
+Block = Annotated[int, Field(ge=-256, le=255)]
+
+
+class SuperADOptions(AnomalyDINOOptions):
+    """Options of ``vision_superad``."""
+
+    NETWORK: ClassVar[tuple[str, ...]] = ("backbone", "weights", "short_side", "blocks")
+
+    backbone: str = Field(
+        "dinov2_vitl14", min_length=1, description="dinov2_vitl14 (also s, b), dinov3_vitl16 (also s, b), or a timm ViT."
+    )
+    k: int = Field(1, ge=1, description="A patch's score is its distance to its k-th nearest neighbour.")
+    short_side: int = Field(
+        672, ge=16, le=8192, description="Shorter side of the network's input; the other keeps the aspect ratio."
+    )
+    rotations: int = Field(8, ge=1, le=36, description="Rotated copies learned of a reference image, evenly over the circle.")
+    foreground_threshold: float = Field(
+        1.0, ge=0, description="How far along that component a patch must lie to be of the part, in units of the features."
+    )
+    blocks: tuple[Block, ...] | None = Field(
+        None, min_length=1, description="Blocks that get a memory bank each, from 0; none: the last of each quarter."
+    )
+    references: int = Field(
+        16, ge=1, description="Training images that are kept, chosen so that they cover all by their class tokens."
+    )
 
 
 def _only_with(model: type[Options], info: ValidationInfo, value: Number, other: str, wanted: object) -> Number:

@@ -8,5 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FIRST_PARTY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "pyimgano-models-patchknn": {"detector": ("vision_patchcore",)},
+    "pyimgano-models-patchknn": {
+        "detector": ("vision_anomalydino", "vision_patchcore", "vision_softpatch", "vision_superad"),
+    },
 }

@@ -1,0 +1,87 @@
+"""``vision_softpatch``: PatchCore for training images among which some may be defective."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyimgano.errors import DetectorError
+from pyimgano_patchknn.base import Matches
+from pyimgano_patchknn.coreset import random_projection
+from pyimgano_patchknn.options import SoftPatchOptions
+from pyimgano_patchknn.outliers import factors_anywhere, factors_by_position
+from pyimgano_patchknn.patchcore import PatchCore
+
+logger = logging.getLogger(f"pyimgano.{__name__}")
+
+Features = NDArray[np.float32]
+
+
+class SoftPatch(PatchCore):
+    """SoftPatch (Jiang et al., SoftPatch: Unsupervised Anomaly Detection with Noisy Data, NeurIPS 2022).
+
+    Training patches that stand out, by their local outlier factor in a random projection, are left out of the memory bank.
+    Those that stay keep their factor, and distances to them are multiplied by it. The authors compare a patch with those at
+    the same place of other images, which needs aligned parts; ``discrimination="anywhere"`` compares it with the nearest patch
+    of each other image, wherever that lies. They remove 0.15 of the patches.
+
+    Attributes
+    ----------
+    factors_
+        (memory_bank_size_,) float32 outlier factors of the kept patches.
+    """
+
+    options: SoftPatchOptions
+    factors_: Features
+
+    def _select(self, patches: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        factors = self._factors(patches, grids)
+        bound = np.quantile(factors, 1 - self.options.train_patch_outlier_quantile)
+        inside = np.flatnonzero(factors <= bound)
+        logger.info("leaving out %d of %d patches that stand out", len(patches) - len(inside), len(patches))
+        kept = inside[self._coreset(patches[inside])]
+        self.factors_ = factors[kept]
+        return kept
+
+    def _factors(self, patches: Features, grids: Sequence[tuple[int, int]]) -> Features:
+        projected = random_projection(patches, self.options.projection_dim, self.runtime.seed)
+        k = self._neighbors(len(grids))
+        if self.options.discrimination == "anywhere":
+            sizes = [height * width for height, width in grids]
+            return factors_anywhere(projected, np.repeat(np.arange(len(grids)), sizes), k, self.runtime.seed)
+        shapes = sorted(set(grids))
+        if len(shapes) > 1:
+            raise DetectorError(
+                f"patch grids of {shapes[0]} and {shapes[-1]} have no places in common",
+                "set resize, or discrimination=anywhere",
+            )
+        return factors_by_position(projected, len(grids), k)
+
+    def _neighbors(self, images: int) -> int:
+        if images < 2:
+            raise DetectorError(
+                "patches of a single image cannot be compared with those of others",
+                "learn from more images, or use vision_patchcore",
+            )
+        if images <= self.options.lof_neighbors:
+            logger.warning(
+                "lof_neighbors=%d needs more than %d images: using %d", self.options.lof_neighbors, images, images - 1
+            )
+        return min(self.options.lof_neighbors, images - 1)
+
+    def _patch_scores(self, matches: Matches) -> Features:
+        if not self.options.soft_weights:
+            return super()._patch_scores(matches)
+        weighted: Features = (matches.distances * self.factors_[matches.indices]).mean(axis=1)
+        return weighted
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {**super().state(), "factors": self.factors_}
+
+    def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.factors_ = arrays["factors"]
+        super().load_state(arrays)
