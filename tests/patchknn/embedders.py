@@ -33,6 +33,11 @@ def texture(seed: int, height: int = 64, width: int = 96) -> np.ndarray:
     return np.random.default_rng(seed).integers(100, 140, (height, width, 3)).astype(np.uint8)
 
 
+def colourful(seed: int) -> np.ndarray:
+    """Return noise of all colours, (64, 96, 3)."""
+    return np.random.default_rng(seed).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+
+
 def textures(count: int, height: int = 64, width: int = 96) -> list[np.ndarray]:
     """Return `count` noisy grey surfaces."""
     return [texture(number, height, width) for number in range(count)]

@@ -227,10 +227,8 @@ def test_a_ratio_that_keeps_nothing_is_refused(name: str) -> None:
 @every_detector
 def test_features_that_are_not_finite_are_refused_in_training_and_after(name: str) -> None:
     def sick(images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [
-            grid * np.float32(np.nan if image.max() > 200 else 1)
-            for image, grid in zip(images, patch_means(images), strict=True)
-        ]
+        sick_where = [np.float32(np.nan if image.max() > 200 else 1) for image in images]
+        return [grid * factor for grid, factor in zip(patch_means(images), sick_where, strict=True)]
 
     with pytest.raises(DetectorError, match=r"must be finite .* with NaN or infinite values"):
         fitted(name, [*textures(3), np.full((64, 96, 3), 255, np.uint8)], sick)

@@ -123,6 +123,11 @@ class AnomalyDINOOptions(PatchKNNOptions):
             raise ValueError("must be a share in (0, 1] or a whole number above 1")
         return _only_with(cls, info, value, "image_score", "topk_mean")
 
+    @field_validator("foreground_threshold")
+    @classmethod
+    def _only_foreground(cls, value: float, info: ValidationInfo) -> float:
+        return _only_with(cls, info, value, "foreground", True)
+
 
 Block = Annotated[int, Field(ge=-256, le=255)]
 

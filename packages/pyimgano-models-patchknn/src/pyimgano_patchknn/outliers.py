@@ -44,14 +44,14 @@ def factors_by_position(patches: Features, images: int, k: int) -> Features:
     k
         Neighbours.
     """
-    by_place = patches.reshape(images, -1, patches.shape[1])
+    by_place = (patches - patches.mean(axis=0)).reshape(images, -1, patches.shape[1])
     factors = np.empty(by_place.shape[:2], dtype=np.float32)
     for place in range(by_place.shape[1]):
         points = by_place[:, place]
         distances = _distances(points, points)
         np.fill_diagonal(distances, np.inf)
         nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]
-        factors[:, place] = local_outlier_factors(np.take_along_axis(distances, nearest, axis=1), nearest)
+        factors[:, place] = local_outlier_factors(_exact(points, nearest), nearest)
     return factors.ravel()
 
 
@@ -73,6 +73,7 @@ def factors_anywhere(patches: Features, image: Neighbors, k: int, seed: int = 0)
     seed
         Of that choice.
     """
+    patches = patches - patches.mean(axis=0)
     count = int(image.max()) + 1
     references = np.sort(np.random.default_rng(seed).permutation(count)[: max(REFERENCE_IMAGES, k + 1)])
     distances = np.full((len(patches), k), np.inf, dtype=np.float32)
@@ -85,7 +86,7 @@ def factors_anywhere(patches: Features, image: Neighbors, k: int, seed: int = 0)
             nearest = gaps.argmin(axis=1)
             gap = np.where(image[rows] == reference, np.float32(np.inf), gaps[np.arange(len(gaps)), nearest])
             _insert(distances[rows], neighbors[rows], gap, members[nearest])
-    return local_outlier_factors(distances, neighbors)
+    return local_outlier_factors(_exact(patches, neighbors), neighbors)
 
 
 def _insert(distances: Features, neighbors: Neighbors, gap: Features, which: Neighbors) -> None:
@@ -94,6 +95,15 @@ def _insert(distances: Features, neighbors: Neighbors, gap: Features, which: Nei
     rows = np.flatnonzero(gap < distances[np.arange(len(gap)), farthest])
     distances[rows, farthest[rows]] = gap[rows]
     neighbors[rows, farthest[rows]] = which[rows]
+
+
+def _exact(points: Features, neighbors: Neighbors) -> Features:
+    """Return the distances of points to given neighbours, (N, k); expanded squares would lose digits of small ones."""
+    distances = np.empty(neighbors.shape, dtype=np.float32)
+    for start in range(0, len(points), _ROWS):
+        rows = slice(start, start + _ROWS)
+        distances[rows] = np.linalg.norm(points[neighbors[rows]] - points[rows, None], axis=2)
+    return distances
 
 
 def _distances(points: Features, others: Features) -> Features:

@@ -68,9 +68,7 @@ class SoftPatch(PatchCore):
                 "learn from more images, or use vision_patchcore",
             )
         if images <= self.options.lof_neighbors:
-            logger.warning(
-                "lof_neighbors=%d needs more than %d images: using %d", self.options.lof_neighbors, images, images - 1
-            )
+            logger.warning("lof_neighbors is lowered to %d: there are only %d images", images - 1, images)
         return min(self.options.lof_neighbors, images - 1)
 
     def _patch_scores(self, matches: Matches) -> Features:

@@ -77,10 +77,11 @@ class VisionTransformer(Network[PatchFeatures]):
             stop_early=True,
             intermediates_only=True,
         )
-        grids = [grid.float().permute(0, 2, 3, 1).contiguous().cpu().numpy() for grid, _ in outputs]
-        prefix = outputs[-1][1]
-        has_token = bool(getattr(self._model, "num_prefix_tokens", 0)) and self._model.cls_token is not None
-        tokens = prefix[:, 0].float().cpu().numpy() if has_token else None
+        # a model without prefix tokens returns the grids alone
+        pairs = [output if isinstance(output, tuple) else (output, None) for output in outputs]
+        grids = [grid.float().permute(0, 2, 3, 1).contiguous().cpu().numpy() for grid, _ in pairs]
+        prefix = pairs[-1][1] if getattr(self._model, "cls_token", None) is not None else None
+        tokens = None if prefix is None else prefix[:, 0].float().cpu().numpy()
         return [
             PatchFeatures(tuple(grid[place] for grid in grids), None if tokens is None else tokens[place])
             for place in range(len(inputs))

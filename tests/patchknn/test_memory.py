@@ -1,0 +1,52 @@
+"""Memory stays bounded where the naive formula would not: search, coreset, outlier factors."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pyimgano_patchknn.coreset import k_center_greedy
+from pyimgano_patchknn.outliers import factors_anywhere, factors_by_position
+
+SEARCH = """
+import resource
+import numpy as np
+from pyimgano_patchknn.index import FaissKNNIndex
+rng = np.random.default_rng(0)
+index = FaissKNNIndex(rng.standard_normal((20_000, 8), dtype=np.float32), threads=1)
+queries = rng.standard_normal((40_000, 8), dtype=np.float32)
+index.search(queries[:100], 3)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+index.search(queries, 3)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_no_query_by_bank_matrix_is_ever_whole(shell: Callable) -> None:
+    done = shell("-c", SEARCH)
+    assert done.code == 0, done.err
+    assert int(done.out) < 300_000  # KiB; the whole matrix has 3.2 million
+
+
+def peak(function: Callable, *arguments: object) -> int:
+    tracemalloc.start()
+    try:
+        function(*arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_choosing_a_coreset_makes_no_copy_of_the_features() -> None:
+    features = np.random.default_rng(0).standard_normal((60_000, 64), dtype=np.float32)
+    assert peak(k_center_greedy, features, 300, 0) < 0.8 * features.nbytes
+
+
+@pytest.mark.parametrize("function", [factors_by_position, factors_anywhere])
+def test_outlier_factors_need_no_matrix_of_all_pairs(function: Callable) -> None:
+    patches = np.random.default_rng(0).standard_normal((20_000, 16), dtype=np.float32)
+    images = 10 if function is factors_by_position else np.repeat(np.arange(10), 2000)
+    assert peak(function, patches, images, 3) < len(patches) ** 2 * 4 / 10
