@@ -25,8 +25,7 @@ METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "PatchCore": ("vision_patchcore", {}),
     "SoftPatch": ("vision_softpatch", {}),
     "SoftPatch, anywhere": ("vision_softpatch", {"discrimination": "anywhere"}),
-    "SoftPatch, soft weights": ("vision_softpatch", {"soft_weights": True}),
-    "SoftPatch, as published": ("vision_softpatch", {"soft_weights": True, "train_patch_outlier_quantile": 0.15}),
+    "SoftPatch, as published": ("vision_softpatch", {"train_patch_outlier_quantile": 0.15, "soft_weights": True}),
 }
 
 

@@ -256,8 +256,14 @@ def test_an_embedder_that_breaks_its_contract_is_refused(name: str, embedder: Ca
 def test_an_embedder_that_changes_its_channels_is_refused(name: str) -> None:
     model = fitted(name)
     model._embedder = lambda images: [grid[..., :2] for grid in patch_means(images)]
+    copy = create_model(name, embedder=model._embedder)
+    copy.load_state(model.state())
+    for detector in (model, copy):
+        with pytest.raises(DetectorError, match=r"layers of \[2\] channels, and \[3\] before"):
+            detector.decision_function([texture(0)])
+    alternating = iter([3, 2, 3, 2])
     with pytest.raises(DetectorError, match=r"layers of \[2\] channels, and \[3\] before"):
-        model.decision_function([texture(0)])
+        fitted(name, embedder=lambda images: [grid[..., : next(alternating)] for grid in patch_means(images)], batch_size=1)
 
 
 @every_detector
@@ -373,6 +379,7 @@ def test_presets_are_valid_and_tags_say_what_it_is(name: str) -> None:
     assert list(entry.spec.presets) == ["industrial-fast", "industrial-balanced", "industrial-accurate"]
     parsed = [entry.parse_options(values) for values in entry.spec.presets.values()]
     assert len(set(map(repr, parsed))) == 3
+    assert [entry.parse_options(options.model_dump()) for options in parsed] == parsed
     assert {"vision", "deep", "patchknn", name.removeprefix("vision_")} <= entry.spec.tags
     assert set(DETECTORS) <= set(list_models(["patchknn"]))
     assert list_models(["vision", "deep", "softpatch", "patchknn", "robust"]) == ["vision_softpatch"]

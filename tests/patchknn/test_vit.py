@@ -81,9 +81,21 @@ def test_a_transformer_without_class_token_has_none() -> None:
     assert transformer("vit_medium_patch16_gap_256")([texture(0)])[0].token is None
 
 
-@pytest.mark.parametrize(
-    ("depth", "expected"), [(24, [5, 11, 17, 23]), (12, [2, 5, 8, 11]), (32, [7, 15, 23, 31]), (2, [0, 1])]
-)
+@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+@pytest.mark.parametrize("name", ["vision_anomalydino", "vision_superad"])
+def test_a_changed_corner_lights_that_corner(name: str, corner: tuple[int, int]) -> None:
+    model = create_model(name, backbone=TINY, pretrained=False, short_side=64, rotations=1, device="cpu")
+    model.fit([np.full((80, 200, 3), 90, np.uint8)])
+    image = np.full((80, 200, 3), 90, np.uint8)
+    rows = slice(0, 20) if corner[0] == 0 else slice(60, 80)
+    columns = slice(0, 20) if corner[1] == 0 else slice(180, 200)
+    image[rows, columns] = (255, 0, 0)
+    grid = model.score_images([image])[0].anomaly_map.grid
+    assert grid.shape == (4, 10)
+    assert np.unravel_index(int(grid.argmax()), grid.shape) == (corner[0] % 4, corner[1] % 10)
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(24, [5, 11, 17, 23]), (12, [2, 5, 8, 11]), (2, [0, 1])])
 def test_one_block_is_taken_of_each_quarter(depth: int, expected: list[int]) -> None:
     assert quarters(depth) == expected
 

@@ -81,6 +81,7 @@ class PatchKNN(Detector):
             _refuse_network_options(options)
         self._embedder = embedder
         self._network: Network[Any] | None = None
+        self._channels: list[int] = []
 
     @abstractmethod
     def _new_network(self) -> Network[Any]:
@@ -129,7 +130,7 @@ class PatchKNN(Detector):
         return sum(len(bank) for bank in self.banks_)
 
     def _fit(self, images: ImageSource) -> None:
-        self.banks_ = ()
+        self._channels = []
         if self._embedder is None:
             self._network = self._new_network()
             self._network.load(self.options.weights, self.options.pretrained)
@@ -137,9 +138,11 @@ class PatchKNN(Detector):
         self._learn(images)
 
     def _learn(self, images: ImageSource) -> None:
-        """Fill the memory banks."""
+        """Fill one memory bank per layer."""
         features = self._embedded(self._augmented(images, len(images)), len(images) * self._copies(len(images)))
-        self._build(features)
+        layers = [[entry.layers[layer] for entry in features] for layer in range(len(features[0].layers))]
+        del features
+        self.banks_ = tuple(self._bank(grids) for grids in layers)
 
     def _embedded(self, images: Iterable[Image], total: int) -> list[PatchFeatures]:
         """Return the features of training images, each embedded once."""
@@ -147,16 +150,14 @@ class PatchKNN(Detector):
         batches = track(batched(images, size), "features", -(-total // size))
         return [features for batch in batches for features in self._embed(batch)]
 
-    def _build(self, features: Sequence[PatchFeatures]) -> None:
-        """Fill one memory bank per layer."""
-        layers = len(features[0].layers)
-        self.banks_ = tuple(self._bank([entry.layers[layer] for entry in features]) for layer in range(layers))
-
-    def _bank(self, grids: Sequence[Features]) -> MemoryBank:
+    def _bank(self, grids: list[Features]) -> MemoryBank:
+        """Return the memory bank of one layer; empties the list, so that the features are not held twice."""
+        shapes = [(grid.shape[0], grid.shape[1]) for grid in grids]
         patches = np.concatenate([grid.reshape(-1, grid.shape[-1]) for grid in grids])
+        grids.clear()
         scaling = Scaling.of(patches, self.options.standardize, self.unit)
         patches = scaling(patches)
-        kept = self._select(patches, [(grid.shape[0], grid.shape[1]) for grid in grids])
+        kept = self._select(patches, shapes)
         return MemoryBank(patches if len(kept) == len(patches) else patches[kept], scaling, self.runtime.threads)
 
     def _coreset(self, patches: Features) -> NDArray[np.int64]:
@@ -205,20 +206,21 @@ class PatchKNN(Detector):
         assert embed is not None
         embedded = checked(embed(images), len(images))
         for features in embedded:
-            self._check_layers(features, embedded[0])
+            self._check_layers(features)
         return embedded
 
-    def _check_layers(self, features: PatchFeatures, first: PatchFeatures) -> None:
+    def _check_layers(self, features: PatchFeatures) -> None:
+        """Refuse more layers than there are banks for, and other channels than in the images before."""
         found = [grid.shape[-1] for grid in features.layers]
         if len(found) > 1 and not self.several_layers:
             raise DetectorError(
                 f"{type(self).__name__} takes one layer of features, the embedder returned {len(found)}",
                 "return one grid per image; join layers along their channels",
             )
-        wanted = [bank.vectors.shape[1] for bank in self.banks_] or [grid.shape[-1] for grid in first.layers]
-        if found != wanted:
+        self._channels = self._channels or found
+        if found != self._channels:
             raise DetectorError(
-                f"the embedder returned layers of {found} channels, and {wanted} before",
+                f"the embedder returned layers of {found} channels, and {self._channels} before",
                 "return the same layers for every image",
             )
 
@@ -240,6 +242,7 @@ class PatchKNN(Detector):
         self.banks_ = tuple(
             MemoryBank.from_state(_under(arrays, f"bank{place}."), self.unit, self.runtime.threads) for place in range(layers)
         )
+        self._channels = [bank.vectors.shape[1] for bank in self.banks_]
         self.mark_fitted()
 
 

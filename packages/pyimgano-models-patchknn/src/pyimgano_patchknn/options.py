@@ -83,9 +83,9 @@ class SoftPatchOptions(PatchCoreOptions):
     )
     lof_neighbors: int = Field(6, ge=1, description="Neighbours of the local outlier factor.")
     train_patch_outlier_quantile: float = Field(
-        0.15, ge=0, lt=1, description="Share of the training patches, the most outlying, that is left out of the memory bank."
+        0.01, ge=0, lt=1, description="Share of the training patches, the most outlying, that is left out of the memory bank."
     )
-    soft_weights: bool = Field(True, description="Whether distances are multiplied by the outlier factor of the match.")
+    soft_weights: bool = Field(False, description="Whether distances are multiplied by the outlier factor of the match.")
 
 
 class AnomalyDINOOptions(PatchKNNOptions):

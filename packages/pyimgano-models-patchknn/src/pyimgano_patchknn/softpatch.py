@@ -24,10 +24,12 @@ Features = NDArray[np.float32]
 class SoftPatch(PatchCore):
     """SoftPatch (Jiang et al., SoftPatch: Unsupervised Anomaly Detection with Noisy Data, NeurIPS 2022).
 
-    Training patches that stand out, by their local outlier factor in a random projection, are left out of the memory bank.
-    Those that stay keep their factor, and distances to them are multiplied by it. The authors compare a patch with those at
-    the same place of other images, which needs aligned parts; ``discrimination="anywhere"`` compares it with the nearest patch
-    of each other image, wherever that lies. They remove 0.15 of the patches.
+    Training patches that stand out, by their local outlier factor in a random projection, are left out of the memory bank. The
+    authors compare a patch with those at the same place of other images, which needs aligned parts;
+    ``discrimination="anywhere"`` compares it with the nearest patch of each other image, wherever that lies.
+
+    The authors leave out 0.15 of the patches and multiply distances by the factor of the match (``soft_weights=True``). The
+    defaults here leave out less and do not weight: with small defects that costs less where the training images are clean.
 
     Attributes
     ----------
