@@ -8,6 +8,7 @@ import pytest
 from embedders import colourful, patch_means, rows_of, texture, textures
 
 from pyimgano.errors import OptionsError
+from pyimgano.maps import MapRecipe
 from pyimgano.registry import create_model
 from pyimgano_patchknn import VisionAnomalyDINO
 from pyimgano_patchknn.foreground import foreground_mask
@@ -132,3 +133,8 @@ def test_scores_off_the_part_count_as_zero_but_count() -> None:
 def test_the_mask_has_the_size_of_the_grid_after_morphology() -> None:
     mask = foreground_mask(cv2.resize(part_on_a_table(), (31, 17)), 5.0)
     assert mask.shape == (17, 31)
+
+
+def test_the_map_is_smoothed_at_the_size_of_the_image() -> None:
+    model = create_model("vision_anomalydino", embedder=patch_means, smoothing=2.5).fit(textures(2))
+    assert model.score_images([texture(50, 64, 200)])[0].anomaly_map.recipe == MapRecipe((64, 200), 2.5)

@@ -8,6 +8,7 @@ from embedders import patch_means, rows_of, texture, textures
 
 from pyimgano.contracts import Detector
 from pyimgano.errors import DetectorError, OptionsError
+from pyimgano.maps import MapRecipe
 from pyimgano.registry import create_model
 
 
@@ -89,3 +90,10 @@ def test_standardized_channels_weigh_the_same() -> None:
     bank, query = ((part - rows.mean(axis=0)) / rows.std(axis=0) for part in (rows, rows_of([texture(50)])))
     expected = np.linalg.norm(query[:, None] - bank[None], axis=2).min(axis=1)
     np.testing.assert_allclose(model.score_images([texture(50)])[0].anomaly_map.grid.ravel(), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("resize", "enlarged"), [([96, 64], (96, 64)), (None, (64, 200))])
+def test_the_map_is_smoothed_at_the_size_of_the_input(resize: list[int] | None, enlarged: tuple[int, int]) -> None:
+    shown = fitted(resize=resize, smoothing=2.5).score_images([texture(50, 64, 200)])[0].anomaly_map
+    assert shown.recipe == MapRecipe(enlarged, 2.5)
+    assert shown.source == (64, 200)
