@@ -17,7 +17,8 @@ PINNED = ("--constraint", "constraints.txt")
 CORE = "packages/pyimgano-core"
 PATCHKNN = "packages/pyimgano-models-patchknn"
 PLUGINS = {PATCHKNN: "tests/patchknn"}
-TEST_TOOLS = ("pytest", "hypothesis")
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as many tests run at once as there are cores
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -37,14 +38,14 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the whole test suite with everything installed; arguments go to pytest."""
     install(session, f"{CORE}[demo,report]", f"{PATCHKNN}[offline]", *TEST_TOOLS, "scikit-learn")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
 def core_alone(session: nox.Session) -> None:
     """Run core's tests, the whole job included, where nothing but core is installed."""
     install(session, CORE, *TEST_TOOLS)
-    session.run("pytest", "tests/core", *session.posargs, env={"PYIMGANO_TEST_ALONE": "core"})
+    session.run("pytest", "-n", "auto", "tests/core", *session.posargs, env={"PYIMGANO_TEST_ALONE": "core", **ONE_THREAD})
 
 
 @nox.session(reuse_venv=False)
@@ -54,7 +55,7 @@ def alone(session: nox.Session, plugin: str) -> None:
     install(session, CORE, plugin, *TEST_TOOLS)
     session.run("pytest", f"{PLUGINS[plugin]}/test_bare.py")
     install(session, f"{plugin}[offline]")
-    session.run("pytest", PLUGINS[plugin], *session.posargs)
+    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
