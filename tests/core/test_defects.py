@@ -391,6 +391,13 @@ def test_statistics_are_those_of_the_final_pixels() -> None:
     assert (region.area, region.bbox_xyxy, region.score_mean) == (25, (0, 0, 4, 4), 80 / 25)
 
 
+def test_means_keep_what_single_precision_loses() -> None:
+    values = np.ones((3, 200), np.float32)
+    values[0, 0] = 1e8
+    (region,) = listed(values, 0)
+    assert region.score_mean == pytest.approx((1e8 + 599) / 600, rel=1e-14)
+
+
 @pytest.mark.parametrize("end", [(40, 0), (0, 40), (40, 40), (40, 13), (7, 40), (40, 39)])
 def test_lines_of_one_pixel_survive_a_filter_by_solidity(end: tuple[int, int]) -> None:
     values = np.zeros((50, 50), np.uint8)

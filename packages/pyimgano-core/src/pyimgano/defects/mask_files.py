@@ -15,8 +15,6 @@ from PIL import Image as PillowImage
 from pyimgano.defects.config import MaskFormat
 from pyimgano.errors import ImageError, OutputError
 
-KEY = "mask"
-
 
 def write_mask_file(mask: NDArray[np.uint8], folder: Path, name: str, mask_format: MaskFormat = "png") -> Path:
     """Write a mask as ``<folder>/<name>.<mask_format>`` and return the path; equal masks give equal bytes.
@@ -78,7 +76,7 @@ def _encoded(mask: NDArray[np.uint8], mask_format: MaskFormat) -> bytes:
         case "npy":
             np.save(buffer, mask, allow_pickle=False)
         case "npz":
-            np.savez_compressed(buffer, allow_pickle=False, **{KEY: mask})
+            np.savez_compressed(buffer, mask=mask)
     return buffer.getvalue()
 
 
@@ -90,7 +88,7 @@ def _decoded(data: bytes, suffix: str) -> NDArray[Any]:
         case ".npy":
             return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         case ".npz":
-            with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(f"{KEY}.npy") as file:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open("mask.npy") as file:
                 return np.lib.format.read_array(file, allow_pickle=False)
     raise ValueError("it ends in none of .png, .npy and .npz")
 
