@@ -14,15 +14,24 @@ from pyimgano.images import Image
 from pyimgano.maps import resize_map
 
 if TYPE_CHECKING:
+    from pyimgano.defects.extract import Defects
     from pyimgano.inference.result import InferenceResult
 
 RED, GREEN, WHITE, INK, GREY = (225, 45, 45), (40, 150, 70), (255, 255, 255), (20, 20, 20), (110, 110, 110)
 MIN_WIDTH = 320
 MAX_SIDE = 2048
+MAX_BOXES = 20
 
 
-def draw_overlay(result: InferenceResult, rendered: NDArray[np.float32] | None, threshold: PixelThreshold | None) -> Image:
+def draw_overlay(
+    result: InferenceResult,
+    rendered: NDArray[np.float32] | None,
+    threshold: PixelThreshold | None,
+    defects: Defects | None = None,
+) -> Image:
     """Return image and overlay side by side under a line with score and label, RGB uint8.
+
+    The outline is that of what is above the threshold, or of the `defects`, whose first regions have boxes with their scores.
 
     Heat begins halfway between the mean of normal pixels and the pixel threshold and is full as far above the threshold, so
     that colours mean the same on every image. Small images are enlarged and huge ones reduced, so that outlines and text
@@ -33,7 +42,12 @@ def draw_overlay(result: InferenceResult, rendered: NDArray[np.float32] | None, 
     height, width = (max(1, round(side * scale)) for side in result.image.shape[:2])
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     left = np.asarray(cv2.resize(result.image, (width, height), interpolation=interpolation), dtype=np.uint8)
-    right = left.copy() if rendered is None else draw_heat(left, resize_map(rendered, (height, width)), threshold)
+    if rendered is None:
+        right = left.copy()
+    elif defects is None:
+        right = draw_heat(left, resize_map(rendered, (height, width)), threshold)
+    else:
+        right = _draw_defects(left, resize_map(rendered, (height, width)), threshold, defects)
     panel = np.concatenate([left, np.full((height, 4, 3), 255, np.uint8), right], axis=1)
     if panel.shape[1] < 2 * MIN_WIDTH:
         panel = np.pad(panel, ((0, 0), (0, 2 * MIN_WIDTH - panel.shape[1]), (0, 0)), constant_values=255)
@@ -45,6 +59,34 @@ def draw_heat(image: Image, values: NDArray[np.float32], threshold: PixelThresho
     if threshold is None:
         return _heated_freely(image, values)
     return _outlined(_heated(image, values, threshold), values > threshold.value)
+
+
+def _draw_defects(image: Image, values: NDArray[np.float32], threshold: PixelThreshold | None, defects: Defects) -> Image:
+    heated = _heated_freely(image, values) if threshold is None else _heated(image, values, threshold)
+    height, width = int(image.shape[0]), int(image.shape[1])
+    mask = cv2.resize(defects.mask, (width, height), interpolation=cv2.INTER_AREA) > 0
+    drawn = _outlined(heated, mask)
+    across, down = width / defects.mask.shape[1], height / defects.mask.shape[0]
+    for region in defects.regions[:MAX_BOXES]:
+        left, top, right, bottom = region.bbox_xyxy
+        corners = (round(left * across), round(top * down)), (round((right + 1) * across), round((bottom + 1) * down))
+        _boxed(drawn, *corners, f"{region.id}: {region.score_max:.4g}")
+    return drawn
+
+
+def _boxed(image: Image, start: tuple[int, int], stop: tuple[int, int], text: str) -> None:
+    """Draw a box and its label on a dark ground, above the box where there is room, and never beyond the image."""
+    height, width = int(image.shape[0]), int(image.shape[1])
+    gap = max(3, round(min(height, width) / 100))
+    start = max(start[0] - gap, 0), max(start[1] - gap, 0)
+    stop = min(stop[0] + gap, width - 1), min(stop[1] + gap, height - 1)
+    cv2.rectangle(image, start, stop, WHITE, 1, cv2.LINE_AA)
+    size = min(max(min(height, width) / 600, 0.45), 1.4)
+    (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    x = min(max(start[0], 0), max(width - wide - 4, 0))
+    y = start[1] - 4 if start[1] - high - below - 6 >= 0 else min(stop[1] + high + 6, height - below - 2)
+    cv2.rectangle(image, (x, y - high - 3), (x + wide + 4, y + below), INK, -1)
+    cv2.putText(image, text, (x + 2, y), cv2.FONT_HERSHEY_SIMPLEX, size, WHITE, 1, cv2.LINE_AA)
 
 
 def _scale(image: Image) -> float:
