@@ -89,6 +89,7 @@ def from_array(
     *,
     layout: Literal["hwc", "chw"] = "hwc",
     channels: Literal["rgb", "bgr"] = "rgb",
+    u16_max: int = 65535,
     where: str = "array",
 ) -> Image:
     """Return an array as RGB uint8 (H, W, 3), C-contiguous.
@@ -97,11 +98,13 @@ def from_array(
     ----------
     array
         (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) in ``hwc`` layout, channels first in ``chw``; bool, uint8, uint16 in
-        [0, 65535], or floating point in [0, 1].
+        [0, `u16_max`], or floating point in [0, 1].
     layout
         Which axis holds the channels.
     channels
         Order of the colour channels.
+    u16_max
+        White in uint16, which is what values are scaled by: 4095 for 12 bits.
     where
         What to call the array in errors.
     """
@@ -114,7 +117,7 @@ def from_array(
             f"{where}: shape {array.shape} is not an image", 'pass (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or layout="chw"'
         )
     _check_size(array.shape[0], array.shape[1], where)
-    pixels = _to_uint8(array, where)
+    pixels = _to_uint8(array, where, u16_max)
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, None], 3, axis=2)
     pixels = pixels[:, :, :3]
@@ -122,13 +125,15 @@ def from_array(
     return in_order
 
 
-def _to_uint8(array: NDArray[Any], where: str) -> Image:
+def _to_uint8(array: NDArray[Any], where: str, u16_max: int) -> Image:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype == np.uint16:
-        scaled: Image = ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        if u16_max < 65535 and array.max() > u16_max:
+            raise ImageError(f"{where}: holds {array.max()}, more than u16_max={u16_max}", "pass the value of white as u16_max")
+        scaled: Image = ((array.astype(np.uint32) * 255 + u16_max // 2) // u16_max).astype(np.uint8)
         return scaled
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():

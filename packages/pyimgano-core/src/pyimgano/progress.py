@@ -9,8 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """Yield `items` and show how far it is; silent where stderr is not a terminal."""
+def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+    """Yield `items` and show how far it is, or how many came where there is no `total`; silent without a terminal on stderr."""
     if not sys.stderr.isatty():
         yield from items
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyimgano.errors import PyimganoError
+from pyimgano.errors import ImageError, PyimganoError
 from pyimgano.images import Image, ImageLike
 from pyimgano.maps import AnomalyMap
 from pyimgano.reporting.strict_json import plain
@@ -26,7 +26,7 @@ class InferenceResult:
     score
         Higher is more anomalous; None where there was an error.
     label
-        1 if ``score > threshold`` else 0; None without a threshold.
+        1 if ``score > threshold`` else 0, or the reject label; None without a threshold.
     threshold
         The threshold that was applied.
     anomaly_map
@@ -35,6 +35,10 @@ class InferenceResult:
         The decoded image, RGB uint8 (H, W, 3).
     error
         Why there is no score.
+    confidence
+        How sure the label is, in [0, 1]; None unless asked for.
+    rejected
+        Whether that is not enough, so that the label is left open; None without a reject policy.
     """
 
     index: int
@@ -45,6 +49,8 @@ class InferenceResult:
     anomaly_map: AnomalyMap | None = None
     image: Image | None = None
     error: PyimganoError | None = None
+    confidence: float | None = None
+    rejected: bool | None = None
 
     def without_image(self) -> InferenceResult:
         """Return a copy without the decoded image, to keep many results in little memory."""
@@ -65,11 +71,16 @@ def result_to_jsonable(result: InferenceResult, *, include_anomaly_map_values: b
     """Return the JSONL record of a result; keys that do not apply are left out, never null by accident."""
     record: dict[str, Any] = {"index": result.index, "input": str(result.path) if result.path is not None else None}
     if result.error is not None:
-        details = {"type": type(result.error).__name__, "message": str(result.error), "stage": "read or score"}
+        stage = "read" if isinstance(result.error, ImageError) else "score"
+        details = {"type": type(result.error).__name__, "message": str(result.error), "stage": stage}
         return {**record, "status": "error", "error": details}
     record["score"] = result.score
     if result.label is not None:
         record.update(label=result.label, threshold=result.threshold)
+    if result.confidence is not None:
+        record["label_confidence"] = round(result.confidence, 6)
+    if result.rejected is not None:
+        record["rejected"] = result.rejected
     if result.anomaly_map is not None:
         record["anomaly_map"] = {"shape": list(result.anomaly_map.source), "dtype": "float32"}
         if include_anomaly_map_values:
