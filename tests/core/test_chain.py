@@ -76,7 +76,7 @@ def test_a_pixel_threshold_comes_from_the_pixels_that_count_smoothed_as_they_wil
     pixels = []
     for scored in judged.score([str(sample.path) for sample in held_out]):
         assert scored.result is not None
-        defects = judged.find_defects(scored.result)
+        defects = judged.find_defects(scored.result.anomaly_map)
         pixels.append((defects.mask != 0).sum())
     share = sum(pixels) / after.calibration_pixel_count
     assert share == pytest.approx(0.001, rel=0.2)
@@ -180,7 +180,7 @@ def test_saved_maps_are_judged_again_as_the_pipeline_would(
     first = next(pipeline.score([str(surface_split.test[0].path)]))
     assert first.result is not None
     by_path = next(r for r in found if Path(r["input"]).name.startswith("000000_"))
-    expected = pipeline.find_defects(first.result)
+    expected = pipeline.find_defects(first.result.anomaly_map)
     assert [region["area"] for region in by_path["defects"]["regions"]] == [region.area for region in expected.regions]
     np.testing.assert_array_equal(read_mask_file(Path(by_path["defects"]["mask"]["path"])), expected.mask)
 
@@ -222,3 +222,67 @@ def test_a_damaged_map_is_named(cli: Callable, saved_maps: Path) -> None:
     done = cli("defects", saved_maps, "--pixel-threshold", "1")
     assert done.code == 2
     assert str(path) in done.err
+
+
+def inspected(cli: Callable, source: Path, root: Path, *more: object) -> list[dict[str, Any]]:
+    flag = "--bundle" if (source / "manifest.json").exists() else "--infer-config"
+    place = source if flag == "--bundle" else source / "infer_config.json"
+    done = cli("infer", flag, place, "--input", root / "test", *more)
+    assert done.code == 0, done.err
+    return records(done.out)
+
+
+def test_infer_lists_defects_with_the_masks_that_the_pipeline_finds(
+    cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path
+) -> None:
+    masks = tmp_path / "masks"
+    found = inspected(cli, bundle, surface_root, "--defects", "--defects-image-space", "--save-masks", masks)
+    pipeline = Bundle.load(bundle).pipeline()
+    for record, scored in zip(found, pipeline.score([record["input"] for record in found]), strict=True):
+        assert scored.result is not None
+        expected = pipeline.find_defects(scored.result.anomaly_map, image_space=True)
+        assert record["defects"]["regions"] == [region.record() for region in expected.regions]
+        np.testing.assert_array_equal(read_mask_file(Path(record["defects"]["mask"]["path"])), expected.mask)
+        assert all("bbox_xyxy_image" in region for region in record["defects"]["regions"])
+        assert record["defects"]["pixel_threshold_provenance"]["source"] == "calibration"
+    assert sum(len(record["defects"]["regions"]) for record in found) >= 9
+
+
+def test_defects_are_listed_when_the_config_says_so_and_the_line_has_the_last_word(
+    cli: Callable, surface_root: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    assert cli("train", "--root", surface_root, "--model", MODEL, "--resize", "96", "128", "--output", folder).code == 0
+    path = folder / "infer_config.json"
+    config = json.loads(path.read_text())
+    config["defects"] |= {"enabled": True, "min_area": 1_000_000}
+    path.write_text(json.dumps(config))
+    enabled = inspected(cli, folder, surface_root)
+    assert all(record["defects"]["regions"] == [] for record in enabled)
+    assert all("defects" not in record for record in inspected(cli, folder, surface_root, "--no-defects"))
+    zero = inspected(cli, folder, surface_root, "--defect-min-area", "0")
+    assert any(record["defects"]["regions"] for record in zero)
+
+
+def test_a_pixel_threshold_on_the_line_is_used_and_named_explicit(cli: Callable, bundle: Path, surface_root: Path) -> None:
+    found = inspected(cli, bundle, surface_root, "--defects", "--pixel-threshold", "1000000")
+    assert all(record["defects"]["regions"] == [] for record in found)
+    assert {record["defects"]["pixel_threshold_provenance"]["source"] for record in found} == {"explicit"}
+
+
+def test_a_region_of_interest_on_the_line_is_warned_of(cli: Callable, bundle: Path, surface_root: Path) -> None:
+    image = surface_root / "test/good/000.png"
+    line = ["infer", "--bundle", bundle, "--input", image, "--defects"]
+    assert cli(*line).err == ""
+    done = cli(*line, "--defect-roi-xyxy-norm", "0", "0", "0.5", "1")
+    assert "the pixel threshold was calibrated through another chain" in done.err
+
+
+def test_overlays_show_what_is_listed(cli: Callable, bundle: Path, surface_root: Path, tmp_path: Path) -> None:
+    bare, boxed = tmp_path / "bare", tmp_path / "boxed"
+    inspected(cli, bundle, surface_root, "--save-overlays", bare)
+    found = inspected(cli, bundle, surface_root, "--save-overlays", boxed, "--defects")
+    for record in found:
+        stem = f"{record['index']:06d}_{Path(record['input']).stem}.jpg"
+        same = (bare / stem).read_bytes() == (boxed / stem).read_bytes()
+        assert same == (record["defects"]["regions"] == [])

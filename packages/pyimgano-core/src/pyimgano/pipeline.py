@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyimgano.calibration import CalibrationSettings, ImageThreshold, PixelThreshold, calibrate_images, calibrate_pixels
 from pyimgano.choice import Choice
@@ -21,6 +22,7 @@ from pyimgano.defects.judged import JudgedMap, region_of_interest
 from pyimgano.errors import CalibrationError, DetectorError, ImageError, PlanError, PyimganoError
 from pyimgano.guard import as_component_error, named_errors
 from pyimgano.images import AHEAD, Image, ImageLike, ImageSource, batched
+from pyimgano.maps import AnomalyMap
 from pyimgano.options import recorded
 from pyimgano.postprocess.step import PostprocessStep
 from pyimgano.preprocessing import IlluminationOptions, apply_illumination
@@ -203,8 +205,19 @@ class Pipeline:
         """
         return self._score(items, self.postprocess)
 
-    def find_defects(self, result: ImageScore) -> Defects:
+    def find_defects(
+        self, anomaly_map: AnomalyMap | None, rendered: NDArray[np.float32] | None = None, *, image_space: bool = False
+    ) -> Defects:
         """Return the mask and the regions of a scored image, by the pipeline's own threshold and settings.
+
+        Parameters
+        ----------
+        anomaly_map
+            What `score` gave.
+        rendered
+            The same at the size of its image, (H, W), where it is at hand.
+        image_space
+            Whether regions have their box on the image too.
 
         Raises
         ------
@@ -213,15 +226,15 @@ class Pipeline:
         OptionsError
             If there is no pixel threshold.
         """
-        if result.anomaly_map is None:
+        if anomaly_map is None:
             raise DetectorError(f"{self.name} makes no anomaly maps", "choose a detector with maps: pyimgano list-models")
         median = self.pixel_threshold.normal_median if self.pixel_threshold is not None else None
         return extract_defects_from_anomaly_map(
-            result.anomaly_map.render(),
+            anomaly_map.render() if rendered is None else rendered,
             self.defects,
             pixel_threshold=self.pixel_threshold,
             normal_median=median,
-            image_size=result.anomaly_map.source,
+            image_size=anomaly_map.source if image_space else None,
         )
 
     def _score(self, items: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> Iterator[Scored]:

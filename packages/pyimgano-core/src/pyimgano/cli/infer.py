@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pyimgano.cli import flags
+from pyimgano.calibration import PixelThreshold
+from pyimgano.cli import defects_flags, flags
+from pyimgano.cli.settings_flags import settings_flags
 from pyimgano.cli.tables import table
 from pyimgano.contracts import Runtime
+from pyimgano.defects.config import DefectsConfig
 from pyimgano.errors import OptionsError
 from pyimgano.inference.confidence import REJECT_LABEL, LabelConfidence, Rejection
 from pyimgano.inference.contact_sheet import COUNT, ContactSheet
@@ -21,6 +25,7 @@ from pyimgano.inference.places import guarded, refuse_places
 from pyimgano.inference.profile import Stopwatch, TimedPipeline, profile_rows
 from pyimgano.inference.resume import Held
 from pyimgano.inference.run import Run
+from pyimgano.pipeline import Pipeline
 from pyimgano.progress import track
 from pyimgano.reporting.files import save_run_report
 from pyimgano.workbench.bundle import Bundle
@@ -34,7 +39,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
     context_settings={"allow_extra_args": True},
     epilog="Example: pyimgano infer --bundle parts.bundle --input photos --save-jsonl results.jsonl --save-overlays seen",
 )
+@settings_flags(settings=DefectsConfig)
 def infer(
+    settings: dict[str, Any],
     context: typer.Context,
     inputs: Annotated[
         list[str] | None,
@@ -60,6 +67,17 @@ def infer(
     ] = None,
     save_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write anomaly maps at image size, float32 .npy.")
+    ] = None,
+    defects: Annotated[
+        bool | None,
+        typer.Option("--defects/--no-defects", help="List the defects of every image.  [default: what the config says]"),
+    ] = None,
+    defects_preset: defects_flags.Preset = None,
+    defects_image_space: Annotated[
+        bool, typer.Option("--defects-image-space", help="Give every region its box on the image too.")
+    ] = False,
+    save_masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the masks of defects; implies --defects.")
     ] = None,
     save_overlays: Annotated[Path | None, typer.Option(metavar="DIR", help="Write pictures with heat and outlines.")] = None,
     contact_sheet: Annotated[
@@ -116,6 +134,9 @@ def infer(
     with watch.stage("load"):
         loaded = Bundle.load(bundle) if bundle is not None else Bundle.load_config(infer_config or "")
         pipeline = loaded.pipeline(Runtime(device, batch_size, amp, threads, seed))
+    _set_defects(pipeline, defects_preset, settings)
+    wanted = loaded.config.defects.enabled if defects is None else defects
+    wanted = wanted or save_masks is not None
     threshold = pipeline.score_threshold.value if pipeline.score_threshold is not None else None
     if threshold is None:
         logger.warning("%s holds no image threshold: records carry scores without labels", loaded.folder)
@@ -126,7 +147,7 @@ def infer(
         )
     if include_anomaly_map_values:
         logger.warning("--include-anomaly-map-values writes a number for every pixel: --save-maps is smaller and faster")
-    outputs = (save_jsonl, save_maps, save_overlays, contact_sheet, profile_json)
+    outputs = (save_jsonl, save_maps, save_masks, save_overlays, contact_sheet, profile_json)
     refuse_places(outputs, images.files, inputs or [], loaded.folder)
     for path in (contact_sheet, profile_json):
         if path is not None:
@@ -143,6 +164,9 @@ def infer(
         loaded.digest is not None if audit is None else audit,
         loaded.digest,
         overwrite,
+        defects=wanted,
+        image_space=defects_image_space,
+        masks=save_masks,
         held=held,
         map_values=include_anomaly_map_values,
         flush_every=flush_every,
@@ -169,6 +193,22 @@ def infer(
     if run.failed:
         typer.echo(_failures(run, total, max_errors), err=True)
         raise typer.Exit(1)
+
+
+def _set_defects(pipeline: Pipeline, preset: str | None, given: Mapping[str, Any]) -> None:
+    """Put what the line says about defects over what the config says."""
+    chain = pipeline.fingerprint(pixels=True)
+    pipeline.defects = defects_flags.resolve(pipeline.defects, preset, given)
+    if given.get("pixel_threshold") is not None and pipeline.defects.pixel_threshold is not None:
+        old = pipeline.pixel_threshold
+        pipeline.pixel_threshold = PixelThreshold(
+            value=pipeline.defects.pixel_threshold,
+            method="fixed",
+            source="explicit",
+            normal_median=old.normal_median if old is not None else None,
+        )
+    elif pipeline.fingerprint(pixels=True) != chain:
+        pipeline.warn_of_another_chain()
 
 
 def _refuse_words(words: list[str]) -> None:

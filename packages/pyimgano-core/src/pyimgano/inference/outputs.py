@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.clock import utc_now
+from pyimgano.defects.extract import Defects
+from pyimgano.defects.mask_files import write_mask_file
 from pyimgano.defects.overlays import draw_overlay, encode_jpeg
 from pyimgano.errors import OutputError
 from pyimgano.inference.lines import Lines, check_new, written
@@ -47,6 +49,10 @@ class ResultWriter:
         Digest of that bundle; None for a loose config.
     overwrite
         Whether files of an earlier run may be replaced.
+    defects
+        Whether records list the defects, with the masks in the folder `masks` where one is given.
+    image_space
+        Whether regions have their box on the image too.
     held
         What of an earlier run is gone on with: its records and files stay.
     map_values
@@ -69,6 +75,9 @@ class ResultWriter:
         bundle: str | None = None,
         overwrite: bool = False,
         *,
+        defects: bool = False,
+        image_space: bool = False,
+        masks: Path | None = None,
         held: Held | None = None,
         map_values: bool = False,
         flush_every: int = 1,
@@ -76,10 +85,12 @@ class ResultWriter:
         watch: Stopwatch | None = None,
     ) -> None:
         self._pipeline = pipeline
-        self._folders = {"maps": maps, "overlays": overlays}
+        self._folders = {"maps": maps, "overlays": overlays, "masks": masks}
+        self._defects = defects
+        self._image_space = image_space
         self._audit = audit
         self._bundle = bundle
-        for folder in (maps, overlays):
+        for folder in (maps, overlays, masks):
             if folder is not None:
                 new_folder(folder, overwrite or held is not None)
         if jsonl is not None:
@@ -90,7 +101,7 @@ class ResultWriter:
         self._flush_every = flush_every
         self._watch = watch or Stopwatch()
         self._lines: Lines | None = None
-        self._pool = ThreadPoolExecutor(threads, "write") if threads and (maps or overlays) else None
+        self._pool = ThreadPoolExecutor(threads, "write") if threads and (maps or overlays or defects) else None
         self._most = 2 * threads
         self._waiting: deque[Future[dict[str, Any]]] = deque()
         self._lock = RLock()
@@ -191,7 +202,7 @@ class ResultWriter:
     def _write_files(self, result: InferenceResult, record: dict[str, Any]) -> None:
         maps, overlays = self._folders["maps"], self._folders["overlays"]
         rendered = None
-        if result.anomaly_map is not None and (maps or overlays):
+        if result.anomaly_map is not None and (maps or overlays or self._defects):
             with self._watch.stage("render"):
                 rendered = result.anomaly_map.render()
         if maps is not None and rendered is not None:
@@ -200,13 +211,24 @@ class ResultWriter:
             record["anomaly_map"]["path"] = str(path)
         elif "anomaly_map" in record and not self._map_values:
             del record["anomaly_map"]
+        found = self._find_defects(result, rendered, record) if self._defects else None
         if overlays is not None and result.image is not None:
             with self._watch.stage("render"):
-                overlay = draw_overlay(result, rendered, self._pipeline.pixel_threshold)
+                overlay = draw_overlay(result, rendered, self._pipeline.pixel_threshold, found)
             with self._watch.stage("save"):
                 data = encode_jpeg(overlay)
                 with _whole(overlays / f"{result.name}.jpg") as file:
                     file.write(data)
+
+    def _find_defects(self, result: InferenceResult, rendered: NDArray[np.float32] | None, record: dict[str, Any]) -> Defects:
+        with self._watch.stage("defects"):
+            found = self._pipeline.find_defects(result.anomaly_map, rendered, image_space=self._image_space)
+        path, masks = None, self._folders["masks"]
+        if masks is not None:
+            with self._watch.stage("save"):
+                path = write_mask_file(found.mask, masks, result.name, found.mask_format)
+        record["defects"] = found.record(path)
+        return found
 
     def _save_map(self, path: Path, values: NDArray[np.float32]) -> None:
         with self._watch.stage("save"), _whole(path) as file:
