@@ -15,7 +15,7 @@ def named_errors(name: str) -> Iterator[None]:
         yield
     except PyimganoError:
         raise
-    except Exception as error:
+    except Exception as error:  # a plugin may raise anything
         raise as_component_error(error, name) from error
 
 
