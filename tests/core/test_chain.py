@@ -99,6 +99,26 @@ def test_a_pixel_threshold_set_by_hand_is_kept_and_named_so(surface_split: Datas
     assert (record.value, record.method, record.source) == (0.0, "fixed", "explicit")
 
 
+def test_hysteresis_still_finds_its_low_threshold_where_the_high_one_is_set_by_hand(
+    cli: Callable, surface_split: DatasetSplit, surface_root: Path, tmp_path: Path
+) -> None:
+    config = DefectsConfig(pixel_threshold=4.0, hysteresis={"enabled": True})
+    pipeline = learned(surface_split, defects=config)
+    scored = next(pipeline.score([str(surface_split.test[-1].path)]))
+    assert scored.result is not None
+    assert pipeline.find_defects(scored.result.anomaly_map).regions
+    folder = tmp_path / "run"
+    line = ["train", "--root", surface_root, "--model", MODEL, "--resize", "96", "128", "--output", folder]
+    assert cli(*line, "--defect-hysteresis").code == 0
+    path = folder / "infer_config.json"
+    edited = json.loads(path.read_text())
+    edited["defects"] |= {"enabled": True, "pixel_threshold": 4.0}
+    path.write_text(json.dumps(edited))
+    done = cli("infer", "--infer-config", path, "--input", surface_split.test[-1].path)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["defects"]["pixel_threshold"] == 4.0
+
+
 @pytest.mark.parametrize(
     "around",
     [

@@ -191,7 +191,7 @@ class Pipeline:
         pixel = calibrate_pixels(maps, settings, self.fingerprint(pixels=True), seed=seed) if maps else None
         self.pixel_threshold = pixel and pixel.model_copy(update=region_of_interest(self.defects, pixel))
         if maps and self.defects.pixel_threshold is not None:
-            self.pixel_threshold = PixelThreshold(value=self.defects.pixel_threshold, method="fixed", source="explicit")
+            self.pixel_threshold = PixelThreshold.by_hand(self.defects.pixel_threshold, "explicit", pixel)
         for record in (self.score_threshold, self.pixel_threshold):
             if record is not None and record.warning:
                 logger.warning(record.warning)

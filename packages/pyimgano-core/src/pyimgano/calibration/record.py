@@ -100,3 +100,11 @@ class PixelThreshold(ThresholdRecord):
     roi_used: bool = False
     roi_xyxy_norm: tuple[float, float, float, float] | None = None
     roi_pixel_count: int | None = None
+
+    @classmethod
+    def by_hand(
+        cls, value: float, source: Literal["explicit", "infer_config"], calibrated: PixelThreshold | None
+    ) -> PixelThreshold:
+        """Return a threshold that somebody set; of the calibrated one it replaces it keeps what is known of normal pixels."""
+        median = calibrated.normal_median if calibrated is not None else None
+        return cls(value=value, method="fixed", source=source, normal_median=median)

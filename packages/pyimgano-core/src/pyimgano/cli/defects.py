@@ -52,8 +52,7 @@ def defects(
         config, threshold = trained.defects.config(), trained.pixel_threshold()
     config = defects_flags.resolve(config, preset, settings)
     if "pixel_threshold" in settings and config.pixel_threshold is not None:
-        median = threshold.normal_median if threshold is not None else None
-        threshold = PixelThreshold(value=config.pixel_threshold, method="fixed", source="explicit", normal_median=median)
+        threshold = PixelThreshold.by_hand(config.pixel_threshold, "explicit", threshold)
     files = _files(maps)
     if save_masks is not None:
         new_folder(save_masks, overwrite)

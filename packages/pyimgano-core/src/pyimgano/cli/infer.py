@@ -200,12 +200,8 @@ def _set_defects(pipeline: Pipeline, preset: str | None, given: Mapping[str, Any
     chain = pipeline.fingerprint(pixels=True)
     pipeline.defects = defects_flags.resolve(pipeline.defects, preset, given)
     if given.get("pixel_threshold") is not None and pipeline.defects.pixel_threshold is not None:
-        old = pipeline.pixel_threshold
-        pipeline.pixel_threshold = PixelThreshold(
-            value=pipeline.defects.pixel_threshold,
-            method="fixed",
-            source="explicit",
-            normal_median=old.normal_median if old is not None else None,
+        pipeline.pixel_threshold = PixelThreshold.by_hand(
+            pipeline.defects.pixel_threshold, "explicit", pipeline.pixel_threshold
         )
     elif pipeline.fingerprint(pixels=True) != chain:
         pipeline.warn_of_another_chain()

@@ -120,7 +120,7 @@ class InferConfig(_Part):
         value, record = self.defects.pixel_threshold, self.defects.pixel_threshold_provenance
         if value is None or (record is not None and record.value == value):
             return record if value is not None else None
-        return PixelThreshold(value=value, method="fixed", source="infer_config")
+        return PixelThreshold.by_hand(value, "infer_config", record)
 
     def pipeline(self, state: dict[str, Any], runtime: Runtime) -> Pipeline:
         """Return the pipeline, with what was learned in place."""
