@@ -654,14 +654,14 @@ def test_memory_does_not_grow_with_the_number_of_images(shell: Callable, bundle:
     path = tmp_path / "large.jpg"
     PillowImage.new("RGB", (1000, 800), (130, 130, 130)).save(path)
     code = (
-        "import resource, sys\nfrom pyimgano import Bundle, Runtime, infer_iter\n"
+        "import re, sys\nfrom pyimgano import Bundle, Runtime, infer_iter\n"
         "from pyimgano.inference.outputs import ResultWriter\nfrom pathlib import Path\n"
         "pipeline = Bundle.load(sys.argv[1]).pipeline(Runtime(batch_size=4))\n"
         "def megabytes(count):\n"
         "    with ResultWriter(pipeline, Path(f'{count}.jsonl')) as writer:\n"
         "        for result in infer_iter(pipeline, [sys.argv[2]] * count):\n"
         "            writer.write(result)\n"
-        "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024\n"
         "print(megabytes(30), megabytes(150))\n"
     )
     done = shell("-c", code, bundle, path)
