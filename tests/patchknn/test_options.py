@@ -23,6 +23,7 @@ VIT = {"backbone": "vit_tiny_patch16_224", "pretrained": False, "short_side": 64
 SHARED: dict[str, tuple[dict[str, Any], Any]] = {
     "standardize": ({}, True),
     "coreset_sampling_ratio": ({}, 0.25),
+    "max_bank_size": ({"coreset_sampling_ratio": 0.5}, 20),
     "projection_dim": ({"coreset_sampling_ratio": 0.2}, 1),
     "k": ({}, 3),
     "smoothing": ({}, 1.0),

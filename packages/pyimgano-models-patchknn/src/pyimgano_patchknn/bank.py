@@ -42,6 +42,12 @@ class Scaling:
         mean = patches.mean(axis=0, dtype=np.float64).astype(np.float32)
         return cls(mean, np.where(deviation > _TINY, deviation, np.float32(1)), unit)
 
+    @classmethod
+    def of_moments(cls, count: int, mean: NDArray[np.float64], squares: NDArray[np.float64], unit: bool) -> Scaling:
+        """Standardise by the number of patches, their mean and their sum of squared deviations, (D,) each."""
+        deviation = np.sqrt(squares / count).astype(np.float32)
+        return cls(mean.astype(np.float32), np.where(deviation > _TINY, deviation, np.float32(1)), unit)
+
     def __call__(self, patches: Features) -> Features:
         """Return scaled patches (N, D)."""
         if self.mean is not None and self.deviation is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pyimgano_patchknn.coreset import k_center_greedy, random_projection
 from pyimgano_patchknn.features import Embedded, PatchFeatures, checked
 from pyimgano_patchknn.options import PatchKNNOptions
 from pyimgano_patchknn.scores import reshape_patch_scores
+from pyimgano_patchknn.stream import PatchStream
 
 if TYPE_CHECKING:
     from pyimgano_patchknn.network import Network
@@ -74,6 +75,8 @@ class PatchKNN(Detector):
     """Whether patches are compared by cosine distance."""
     several_layers = False
     """Whether it keeps one bank per layer, rather than take one layer only."""
+    streams = True
+    """Whether `max_bank_size` bounds the memory of fitting too, and not the bank alone."""
 
     def __init__(self, options: PatchKNNOptions, runtime: Runtime, embedder: PatchEmbedder | None = None) -> None:
         super().__init__(options, runtime)
@@ -140,15 +143,19 @@ class PatchKNN(Detector):
     def _learn(self, images: ImageSource) -> None:
         """Fill one memory bank per layer."""
         features = self._embedded(self._augmented(images, len(images)), len(images) * self._copies(len(images)))
-        layers = [[entry.layers[layer] for entry in features] for layer in range(len(features[0].layers))]
-        del features
+        if self.options.max_bank_size is not None and self.streams:
+            self.banks_ = self._streamed(features, self.options.max_bank_size)
+            return
+        held = list(features)
+        layers = [[entry.layers[layer] for entry in held] for layer in range(len(held[0].layers))]
+        del held
         self.banks_ = tuple(self._bank(grids) for grids in layers)
 
-    def _embedded(self, images: Iterable[Image], total: int) -> list[PatchFeatures]:
-        """Return the features of training images, each embedded once."""
+    def _embedded(self, images: Iterable[Image], total: int) -> Iterator[PatchFeatures]:
+        """Yield the features of training images, each embedded once."""
         size = self.runtime.images_per_batch
-        batches = track(batched(images, size), "features", -(-total // size))
-        return [features for batch in batches for features in self._embed(batch)]
+        for batch in track(batched(images, size), "features", -(-total // size)):
+            yield from self._embed(batch)
 
     def _bank(self, grids: list[Features]) -> MemoryBank:
         """Return the memory bank of one layer; empties the list, so that the features are not held twice."""
@@ -158,18 +165,58 @@ class PatchKNN(Detector):
         scaling = Scaling.of(patches, self.options.standardize, self.unit)
         patches = scaling(patches)
         kept = self._select(patches, shapes)
+        return self._kept(patches, kept, scaling)
+
+    def _kept(self, patches: Features, kept: NDArray[np.int64], scaling: Scaling) -> MemoryBank:
         return MemoryBank(patches if len(kept) == len(patches) else patches[kept], scaling, self.runtime.threads)
+
+    def _streamed(self, features: Iterable[PatchFeatures], bound: int) -> tuple[MemoryBank, ...]:
+        """Return one memory bank per layer, holding no more patches than make a full one at a time.
+
+        While the bank is not full, it is the same as from all patches at once.
+        """
+        name, needed = self._needed()
+        if bound < needed:
+            raise DetectorError(f"max_bank_size={bound} is less than {name}={needed}", f"raise max_bank_size, or lower {name}")
+        limit = max(2 * bound, int(bound / self.options.coreset_sampling_ratio) + 1)
+        streams: list[PatchStream] = []
+        for entry in features:
+            streams = streams or [PatchStream(limit, self._reduced) for _ in entry.layers]
+            for stream, grid in zip(streams, entry.layers, strict=True):
+                stream.add(grid.reshape(-1, grid.shape[-1]))
+        return tuple(self._stream_bank(stream) for stream in streams)
+
+    def _stream_bank(self, stream: PatchStream) -> MemoryBank:
+        scaling = self._stream_scaling(stream)
+        patches = scaling(stream.patches)
+        return self._kept(patches, self._reduced(stream) if stream.reduced else self._coreset(patches), scaling)
+
+    def _stream_scaling(self, stream: PatchStream) -> Scaling:
+        if stream.reduced and self.options.standardize:
+            return Scaling.of_moments(*stream.moments, self.unit)
+        return Scaling.of(stream.patches, self.options.standardize, self.unit)
+
+    def _reduced(self, stream: PatchStream) -> NDArray[np.int64]:
+        """Return the indices of as many of the patches held as a full bank has."""
+        bound = self.options.max_bank_size
+        assert bound is not None
+        return self._covering(self._stream_scaling(stream)(stream.patches), min(bound, len(stream.patches)))
 
     def _coreset(self, patches: Features) -> NDArray[np.int64]:
         """Return the sorted indices of a coreset of the size that the options ask for."""
-        ratio = self.options.coreset_sampling_ratio
+        ratio, bound = self.options.coreset_sampling_ratio, self.options.max_bank_size
         keep = int(len(patches) * ratio + 1e-9)  # 0.29 * 100 is 28.999999999999996
+        keep = keep if bound is None else min(keep, bound)
         name, needed = self._needed()
         if keep < needed:
+            size = "max_bank_size" if keep == bound else f"coreset_sampling_ratio ({ratio:g})"
             raise DetectorError(
                 f"the memory bank would hold {keep} of {len(patches)} patches, fewer than {name}={needed}",
-                f"raise coreset_sampling_ratio ({ratio:g}), lower {name}, or learn from more images",
+                f"raise {size}, lower {name}, or learn from more images",
             )
+        return self._covering(patches, keep)
+
+    def _covering(self, patches: Features, keep: int) -> NDArray[np.int64]:
         if keep == len(patches):
             return np.arange(keep)
         logger.info("choosing %d of %d patches", keep, len(patches))

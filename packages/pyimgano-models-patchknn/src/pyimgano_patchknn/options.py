@@ -27,6 +27,11 @@ class PatchKNNOptions(Options):
         False, description="Whether feature channels are centred and divided by their deviation over the training patches."
     )
     coreset_sampling_ratio: float = Field(0.1, gt=0, le=1, description="Share of the training patches kept in the memory bank.")
+    max_bank_size: int | None = Field(
+        None,
+        ge=1,
+        description="Most patches in a memory bank. Memory while fitting then does not grow with the images; none: no bound.",
+    )
     projection_dim: int = Field(128, ge=1, description="Dimensions of the random projection in which the coreset is chosen.")
     k: int = Field(1, ge=1, description="Nearest neighbours whose mean distance is a patch's score.")
 
@@ -77,6 +82,11 @@ class PatchCoreOptions(PatchKNNOptions):
 class SoftPatchOptions(PatchCoreOptions):
     """Options of ``vision_softpatch``."""
 
+    max_bank_size: int | None = Field(
+        None,
+        ge=1,
+        description="Most patches in the memory bank; none: no bound. All training patches are held while fitting.",
+    )
     discrimination: Literal["position", "anywhere"] = Field(
         "position",
         description="Compare a training patch with those at the same place of other images (aligned parts), or at any place.",

@@ -38,6 +38,7 @@ class SoftPatch(PatchCore):
     """
 
     options: SoftPatchOptions
+    streams = False
     factors_: Features
 
     def _select(self, patches: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
