@@ -26,6 +26,7 @@ SHARED: dict[str, tuple[dict[str, Any], Any]] = {
     "max_bank_size": ({"coreset_sampling_ratio": 0.5}, 20),
     "projection_dim": ({"coreset_sampling_ratio": 0.2}, 1),
     "k": ({}, 3),
+    "search": ({"coreset_sampling_ratio": 1.0, "k": 200}, "ivf"),
     "smoothing": ({}, 1.0),
 }
 PATCHCORE = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano_patchknn.index import FaissKNNIndex
+from pyimgano_patchknn.index import FaissKNNIndex, Search
 
 Features = NDArray[np.float32]
 
@@ -68,11 +68,14 @@ class MemoryBank:
         How they were scaled, and how queries will be.
     threads
         Threads for the search; 0 leaves the library's own choice.
+    search, seed
+        How neighbours are found, as `FaissKNNIndex`.
     """
 
-    def __init__(self, vectors: Features, scaling: Scaling, threads: int = 0) -> None:
+    def __init__(self, vectors: Features, scaling: Scaling, threads: int = 0, search: Search = "exact", seed: int = 0) -> None:
         self.scaling = scaling
-        self.index = FaissKNNIndex(vectors, threads)
+        self.index = FaissKNNIndex(vectors, threads, search, seed)
+        self._seed = None if search == "exact" else np.array([seed], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -91,11 +94,19 @@ class MemoryBank:
         return (distances * distances / np.float32(2) if self.scaling.unit else distances), indices
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that was learned."""
-        arrays = {"vectors": self.vectors, "mean": self.scaling.mean, "deviation": self.scaling.deviation}
+        """Return all that was learned; an index is built again from the vectors and its seed."""
+        arrays = {
+            "vectors": self.vectors,
+            "mean": self.scaling.mean,
+            "deviation": self.scaling.deviation,
+            "seed": self._seed,
+        }
         return {name: array for name, array in arrays.items() if array is not None}
 
     @classmethod
-    def from_state(cls, arrays: Mapping[str, NDArray[Any]], unit: bool, threads: int = 0) -> MemoryBank:
+    def from_state(
+        cls, arrays: Mapping[str, NDArray[Any]], unit: bool, threads: int = 0, search: Search = "exact"
+    ) -> MemoryBank:
         """Return the bank that gave `arrays`."""
-        return cls(arrays["vectors"], Scaling(arrays.get("mean"), arrays.get("deviation"), unit), threads)
+        scaling = Scaling(arrays.get("mean"), arrays.get("deviation"), unit)
+        return cls(arrays["vectors"], scaling, threads, search, int(arrays["seed"][0]) if "seed" in arrays else 0)

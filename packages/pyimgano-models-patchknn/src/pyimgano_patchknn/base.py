@@ -168,7 +168,8 @@ class PatchKNN(Detector):
         return self._kept(patches, kept, scaling)
 
     def _kept(self, patches: Features, kept: NDArray[np.int64], scaling: Scaling) -> MemoryBank:
-        return MemoryBank(patches if len(kept) == len(patches) else patches[kept], scaling, self.runtime.threads)
+        vectors = patches if len(kept) == len(patches) else patches[kept]
+        return MemoryBank(vectors, scaling, self.runtime.threads, self.options.search, self.runtime.seed)
 
     def _streamed(self, features: Iterable[PatchFeatures], bound: int) -> tuple[MemoryBank, ...]:
         """Return one memory bank per layer, holding no more patches than make a full one at a time.
@@ -287,7 +288,8 @@ class PatchKNN(Detector):
         if not layers:
             raise BundleError("the state holds no memory bank", "export the bundle again")
         self.banks_ = tuple(
-            MemoryBank.from_state(_under(arrays, f"bank{place}."), self.unit, self.runtime.threads) for place in range(layers)
+            MemoryBank.from_state(_under(arrays, f"bank{place}."), self.unit, self.runtime.threads, self.options.search)
+            for place in range(layers)
         )
         self._channels = [bank.vectors.shape[1] for bank in self.banks_]
         self.mark_fitted()

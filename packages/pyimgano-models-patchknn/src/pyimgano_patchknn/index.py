@@ -1,6 +1,11 @@
-"""Exact nearest-neighbour search by faiss."""
+"""Nearest-neighbour search in a memory bank: exact, or approximate by an index of faiss."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import faiss
 import numpy as np
@@ -8,13 +13,26 @@ from numpy.typing import NDArray
 
 from pyimgano.errors import DetectorError
 
+logger = logging.getLogger(f"pyimgano.{__name__}")
+
 Features = NDArray[np.float32]
+Search = Literal["exact", "ivf", "hnsw", "pq"]
 
 CHUNK = 16384
+POINTS_PER_CENTROID = 39
+"""As many as faiss wants for training."""
+
+_CELLS = 4
+_LINKS, _BUILD_EFFORT, _EFFORT = 32, 80, 64
+_CODE_BITS = (8, 6, 4)
+_CANDIDATES = 64
 
 
 class FaissKNNIndex:
     """The k nearest vectors of a memory bank, by Euclidean distance.
+
+    Approximate searches (Johnson, Douze and Jégou 2019) may miss a neighbour; the distances to those found are exact. The same
+    bank and seed give the same index, so that none needs to be stored. `recall` tells how many neighbours are found.
 
     Parameters
     ----------
@@ -22,16 +40,24 @@ class FaissKNNIndex:
         (N, D) float32, finite, N >= 1.
     threads
         Threads for the search; 0 leaves faiss's own choice.
+    search
+        ``"ivf"`` looks into the nearest of about 4 sqrt(N) cells, ``"hnsw"`` walks a graph of 32 links per vector, ``"pq"``
+        compares codes of at most a byte per two dimensions. A bank too small to train cells or codes is searched exactly, with
+        a warning.
+    seed
+        Chooses the vectors from which cells and codes are trained.
     """
 
-    def __init__(self, bank: Features, threads: int = 0) -> None:
+    def __init__(self, bank: Features, threads: int = 0, search: Search = "exact", seed: int = 0) -> None:
         self.bank = np.ascontiguousarray(bank, dtype=np.float32)
         if self.bank.ndim != 2 or not self.bank.size or not np.isfinite(self.bank).all():
             raise DetectorError(f"a memory bank must be (N, D), finite and not empty, got shape {self.bank.shape}")
         if threads:
             faiss.omp_set_num_threads(threads)
-        self._index = faiss.IndexFlatL2(self.bank.shape[1])
-        self._index.add(self.bank)
+        self._index: Any = None
+        if search != "exact":
+            with _one_thread():  # the order of additions in several would change the index
+                self._index = _trained(self.bank, search, seed)
 
     def __len__(self) -> int:
         return len(self.bank)
@@ -49,12 +75,78 @@ class FaissKNNIndex:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         distances = np.empty((len(queries), k), dtype=np.float32)
         indices = np.empty((len(queries), k), dtype=np.int64)
-        for start in range(0, len(queries), CHUNK):
-            chunk = queries[start : start + CHUNK]
-            _, found = self._index.search(chunk, k)
-            difference = self.bank[found] - chunk[:, None, :]
-            exact = np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
-            order = np.argsort(exact, axis=1, kind="stable")
-            distances[start : start + CHUNK] = np.take_along_axis(exact, order, axis=1)
-            indices[start : start + CHUNK] = np.take_along_axis(found, order, axis=1)
+        rows = max(1, CHUNK * 9 // max(9, self._breadth(k)))
+        for start in range(0, len(queries), rows):
+            part = slice(start, start + rows)
+            distances[part], indices[part] = self._nearest(queries[part], k)
         return distances, indices
+
+    def _breadth(self, k: int) -> int:
+        """Return how many candidates there are for k neighbours: more where the order of codes is not that of vectors."""
+        return min(len(self), max(_CANDIDATES, 8 * k)) if isinstance(self._index, faiss.IndexPQ) else k
+
+    def _nearest(self, queries: Features, k: int) -> tuple[Features, NDArray[np.int64]]:
+        found = self._candidates(queries, k)
+        difference = self.bank[found]
+        difference -= queries[:, None, :]
+        exact = np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
+        order = np.argsort(exact, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)
+
+    def _candidates(self, queries: Features, k: int) -> NDArray[np.int64]:
+        if self._index is None:
+            return np.asarray(faiss.knn(queries, self.bank, k)[1])
+        if isinstance(self._index, faiss.IndexHNSWFlat):
+            self._index.hnsw.efSearch = max(_EFFORT, 4 * k)
+        found: NDArray[np.int64] = self._index.search(queries, self._breadth(k))[1]
+        short = np.flatnonzero((found < 0).any(axis=1))  # the cells looked into held fewer
+        if short.size:
+            found[short] = faiss.knn(queries[short], self.bank, found.shape[1])[1]
+        return found
+
+
+def recall(index: FaissKNNIndex, queries: Features, k: int = 1) -> float:
+    """Return the share of the k nearest neighbours of queries (M, D) that an index finds, in [0, 1]; ties count by distance."""
+    farthest = FaissKNNIndex(index.bank).search(queries, k)[0][:, -1:]
+    return float((index.search(queries, k)[0] <= farthest * np.float32(1 + 1e-5)).mean())
+
+
+def _trained(bank: Features, search: Search, seed: int) -> Any:
+    """Return an index of the bank, or None where it is too small for one."""
+    count, dimensions = bank.shape
+    index: Any
+    if search == "ivf":
+        cells = min(int(4 * count**0.5), count // POINTS_PER_CENTROID)
+        if cells < _CELLS:
+            return _too_small(search, count, _CELLS * POINTS_PER_CENTROID)
+        index = faiss.index_factory(dimensions, f"IVF{cells},Flat")
+        index.nprobe, index.cp.seed = max(_CELLS, cells // 8), seed
+    elif search == "pq":
+        bits = next((bits for bits in _CODE_BITS if count >= 2**bits * POINTS_PER_CENTROID), None)
+        if bits is None:
+            return _too_small(search, count, 2 ** _CODE_BITS[-1] * POINTS_PER_CENTROID)
+        parts = next(parts for parts in range(-(-dimensions // 2), 0, -1) if dimensions % parts == 0)
+        index = faiss.IndexPQ(dimensions, parts, bits)
+        index.pq.cp.seed = seed
+    else:
+        index = faiss.IndexHNSWFlat(dimensions, _LINKS)
+        index.hnsw.efConstruction = _BUILD_EFFORT
+    index.train(bank)
+    index.add(bank)
+    return index
+
+
+def _too_small(search: Search, count: int, needed: int) -> None:
+    logger.warning(
+        "search=%s needs a memory bank of %d patches or more, this one has %d: searching exactly", search, needed, count
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)

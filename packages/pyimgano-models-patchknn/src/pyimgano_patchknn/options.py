@@ -35,6 +35,11 @@ class PatchKNNOptions(Options):
     projection_dim: int = Field(128, ge=1, description="Dimensions of the random projection in which the coreset is chosen.")
     k: int = Field(1, ge=1, description="Nearest neighbours whose mean distance is a patch's score.")
 
+    search: Literal["exact", "ivf", "hnsw", "pq"] = Field(
+        "exact",
+        description="How neighbours are found: exactly, or sooner with some missed, by cells, by a graph, or by short codes.",
+    )
+
     @field_validator("pretrained")
     @classmethod
     def _file_or_random(cls, value: bool, info: ValidationInfo) -> bool:
