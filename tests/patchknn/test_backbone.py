@@ -15,6 +15,7 @@ from torch.nn import functional
 from pyimgano.contracts import Runtime
 from pyimgano.errors import DetectorError, WeightsError
 from pyimgano_patchknn.backbone import Backbone
+from pyimgano_patchknn.weights import find_weights
 
 LITE0 = "efficientnet_lite0"
 
@@ -64,8 +65,8 @@ def test_state_holds_all_weights_that_are_needed() -> None:
 
 def test_a_local_file_is_used(tmp_path: Path) -> None:
     original = lite0()
-    weights = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in original.state().items()}
-    save_file(weights, tmp_path / "lite0.safetensors")
+    weights = find_weights(LITE0, None, pretrained=True).tensors
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, tmp_path / "lite0.safetensors")
     backbone = Backbone(LITE0, None, (64, 64), 3, Runtime(device="cpu"))
     backbone.load(tmp_path / "lite0.safetensors", pretrained=True)
     assert (backbone.record["source"], backbone.record["file"]) == ("file", "lite0.safetensors")

@@ -12,12 +12,12 @@ from safetensors.numpy import load, save
 
 from pyimgano.errors import DetectorError
 from pyimgano.registry import create_model
-from pyimgano_patchknn import index
+from pyimgano_patchknn import knn
 from pyimgano_patchknn.index import FaissKNNIndex, recall
 
 
 def test_distances_and_neighbours_equal_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "CHUNK", 17)
+    monkeypatch.setattr(knn, "CHUNK_BYTES", 4 * 12 * 5 * 17)
     rng = np.random.default_rng(0)
     bank, queries = rng.standard_normal((200, 12)).astype(np.float32), rng.standard_normal((100, 12)).astype(np.float32)
     gaps = np.linalg.norm(queries[:, None].astype(np.float64) - bank[None], axis=2)
@@ -76,7 +76,7 @@ def test_recall_counts_the_neighbours_that_are_missed() -> None:
 
 @APPROXIMATE
 def test_distances_to_the_neighbours_found_are_exact(search: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "CHUNK", 17)
+    monkeypatch.setattr(knn, "CHUNK_BYTES", 4 * 12 * 5 * 17)
     bank, queries = clustered(3000, 0), clustered(100, 1)
     distances, indices = FaissKNNIndex(bank, search=search).search(queries, 4)
     exact = np.linalg.norm(bank[indices].astype(np.float64) - queries[:, None], axis=2)

@@ -16,7 +16,7 @@ import re
 import numpy as np
 from pyimgano_patchknn.index import FaissKNNIndex
 rng = np.random.default_rng(0)
-index = FaissKNNIndex(rng.standard_normal((10_000, 128), dtype=np.float32), threads=1)
+index = FaissKNNIndex(rng.standard_normal((10_000, 128), dtype=np.float32))
 queries = rng.standard_normal((40_000, 128), dtype=np.float32)
 index.search(queries[:100], 9)
 peak = lambda: int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1])

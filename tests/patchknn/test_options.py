@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from embedders import colourful, patch_means
 from safetensors.torch import save_file
 
-from pyimgano.contracts import Runtime
 from pyimgano.registry import create_model, find
-from pyimgano_patchknn.backbone import Backbone
-from pyimgano_patchknn.vit import VisionTransformer
 
 CONV = {"backbone": "resnet10t", "pretrained": False, "resize": [64, 64], "coreset_sampling_ratio": 0.5}
 VIT = {"backbone": "vit_tiny_patch16_224", "pretrained": False, "short_side": 64, "rotations": 1}
@@ -85,16 +83,9 @@ def written(options: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Put a weights file of the backbone in the place of FILE."""
     if options.get("weights") != "FILE":
         return options
-    runtime = Runtime(device="cpu", seed=77)
-    convolutional = options["backbone"] == "resnet10t"
-    network = (
-        Backbone("resnet10t", None, None, 3, runtime)
-        if convolutional
-        else VisionTransformer(VIT["backbone"], None, 64, runtime)
-    )
-    network.load(None, pretrained=False)
-    tensors = {name: torch.from_numpy(np.array(array, order="C")) for name, array in network.state().items()}
-    save_file(tensors, folder / "weights.safetensors")
+    with torch.random.fork_rng():
+        torch.manual_seed(77)
+        save_file(timm.create_model(options["backbone"]).state_dict(), folder / "weights.safetensors")
     return {**options, "weights": folder / "weights.safetensors", "pretrained": True}
 
 

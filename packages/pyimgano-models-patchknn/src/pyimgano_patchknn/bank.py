@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano_patchknn.index import FaissKNNIndex, Search
+from pyimgano_patchknn.projected import Projection
+from pyimgano_patchknn.searcher import Searcher
 
 Features = NDArray[np.float32]
 
@@ -66,16 +67,22 @@ class MemoryBank:
         (N, D) float32, already scaled.
     scaling
         How they were scaled, and how queries will be.
-    threads
-        Threads for the search; 0 leaves the library's own choice.
-    search, seed
-        How neighbours are found, as `FaissKNNIndex`.
+    searcher
+        How neighbours are found.
+    projection
+        What the search may use, found when the bank was made.
     """
 
-    def __init__(self, vectors: Features, scaling: Scaling, threads: int = 0, search: Search = "exact", seed: int = 0) -> None:
+    def __init__(self, vectors: Features, scaling: Scaling, searcher: Searcher, projection: Projection | None = None) -> None:
         self.scaling = scaling
-        self.index = FaissKNNIndex(vectors, threads, search, seed)
-        self._seed = None if search == "exact" else np.array([seed], dtype=np.int64)
+        self.index = searcher.index(vectors, projection)
+        self._projection = projection
+        self._seed = None if searcher.search == "exact" else np.array([searcher.seed], dtype=np.int64)
+
+    @classmethod
+    def of(cls, vectors: Features, scaling: Scaling, searcher: Searcher) -> MemoryBank:
+        """Make the bank of scaled vectors (N, D)."""
+        return cls(vectors, scaling, searcher, searcher.projection(vectors))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -94,19 +101,20 @@ class MemoryBank:
         return (distances * distances / np.float32(2) if self.scaling.unit else distances), indices
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that was learned; an index is built again from the vectors and its seed."""
+        """Return all that was learned; an index is built again from the vectors, their projection and a seed."""
         arrays = {
             "vectors": self.vectors,
             "mean": self.scaling.mean,
             "deviation": self.scaling.deviation,
             "seed": self._seed,
+            **({} if self._projection is None else self._projection.state()),
         }
         return {name: array for name, array in arrays.items() if array is not None}
 
     @classmethod
-    def from_state(
-        cls, arrays: Mapping[str, NDArray[Any]], unit: bool, threads: int = 0, search: Search = "exact"
-    ) -> MemoryBank:
-        """Return the bank that gave `arrays`."""
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], unit: bool, searcher: Searcher) -> MemoryBank:
+        """Return the bank that gave `arrays`; the seed is the one with which it was made."""
         scaling = Scaling(arrays.get("mean"), arrays.get("deviation"), unit)
-        return cls(arrays["vectors"], scaling, threads, search, int(arrays["seed"][0]) if "seed" in arrays else 0)
+        if "seed" in arrays:
+            searcher = replace(searcher, seed=int(arrays["seed"][0]))
+        return cls(arrays["vectors"], scaling, searcher, Projection.from_state(arrays))

@@ -21,7 +21,9 @@ from pyimgano_patchknn.coreset import k_center_greedy, random_projection
 from pyimgano_patchknn.features import Embedded, PatchFeatures, checked
 from pyimgano_patchknn.options import PatchKNNOptions
 from pyimgano_patchknn.scores import reshape_patch_scores
+from pyimgano_patchknn.searcher import Searcher
 from pyimgano_patchknn.stream import PatchStream
+from pyimgano_patchknn.threads import limited_threads
 
 if TYPE_CHECKING:
     from pyimgano_patchknn.network import Network
@@ -138,7 +140,8 @@ class PatchKNN(Detector):
             self._network = self._new_network()
             self._network.load(self.options.weights, self.options.pretrained)
             self.weights = self._network.record
-        self._learn(images)
+        with limited_threads(self.runtime.threads):
+            self._learn(images)
 
     def _learn(self, images: ImageSource) -> None:
         """Fill one memory bank per layer."""
@@ -169,7 +172,13 @@ class PatchKNN(Detector):
 
     def _kept(self, patches: Features, kept: NDArray[np.int64], scaling: Scaling) -> MemoryBank:
         vectors = patches if len(kept) == len(patches) else patches[kept]
-        return MemoryBank(vectors, scaling, self.runtime.threads, self.options.search, self.runtime.seed)
+        return MemoryBank.of(vectors, scaling, self._searcher())
+
+    def _searcher(self) -> Searcher:
+        search, seed = self.options.search, self.runtime.seed
+        if self._network is None:
+            return Searcher(search, seed)
+        return Searcher(search, seed, str(self._network.device), self._network.reduced)
 
     def _streamed(self, features: Iterable[PatchFeatures], bound: int) -> tuple[MemoryBank, ...]:
         """Return one memory bank per layer, holding no more patches than make a full one at a time.
@@ -225,8 +234,9 @@ class PatchKNN(Detector):
         return np.sort(k_center_greedy(projected, keep, self.runtime.seed))
 
     def _score(self, images: Sequence[Image]) -> list[ImageScore]:
-        embedded = self._embed(images)
-        matches = [self._match(bank, [entry.layers[layer] for entry in embedded]) for layer, bank in enumerate(self.banks_)]
+        with limited_threads(self.runtime.threads):
+            embedded = self._embed(images)
+            matches = [self._match(bank, [entry.layers[layer] for entry in embedded]) for layer, bank in enumerate(self.banks_)]
         return [
             self._scored(image, features, [layer[place] for layer in matches])
             for place, (image, features) in enumerate(zip(images, embedded, strict=True))
@@ -288,8 +298,7 @@ class PatchKNN(Detector):
         if not layers:
             raise BundleError("the state holds no memory bank", "export the bundle again")
         self.banks_ = tuple(
-            MemoryBank.from_state(_under(arrays, f"bank{place}."), self.unit, self.runtime.threads, self.options.search)
-            for place in range(layers)
+            MemoryBank.from_state(_under(arrays, f"bank{place}."), self.unit, self._searcher()) for place in range(layers)
         )
         self._channels = [bank.vectors.shape[1] for bank in self.banks_]
         self.mark_fitted()

@@ -1,24 +1,21 @@
-"""Nearest-neighbour search in a memory bank: exact, or approximate by an index of faiss."""
+"""Nearest-neighbour search in a memory bank by faiss: exact, or approximate."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.errors import DetectorError
+from pyimgano_patchknn.knn import Features, KNNIndex, Neighbours
+from pyimgano_patchknn.threads import limited_threads
 
 logger = logging.getLogger(f"pyimgano.{__name__}")
 
-Features = NDArray[np.float32]
 Search = Literal["exact", "ivf", "hnsw", "pq"]
 
-CHUNK = 16384
 POINTS_PER_CENTROID = 39
 """As many as faiss wants for training."""
 
@@ -28,7 +25,7 @@ _CODE_BITS = (8, 6, 4)
 _CANDIDATES = 64
 
 
-class FaissKNNIndex:
+class FaissKNNIndex(KNNIndex):
     """The k nearest vectors of a memory bank, by Euclidean distance.
 
     Approximate searches (Johnson, Douze and Jégou 2019) may miss a neighbour; the distances to those found are exact. The same
@@ -38,8 +35,6 @@ class FaissKNNIndex:
     ----------
     bank
         (N, D) float32, finite, N >= 1.
-    threads
-        Threads for the search; 0 leaves faiss's own choice.
     search
         ``"ivf"`` looks into the nearest of about 4 sqrt(N) cells, ``"hnsw"`` walks a graph of 32 links per vector, ``"pq"``
         compares codes of at most a byte per two dimensions. A bank too small to train cells or codes is searched exactly, with
@@ -48,50 +43,19 @@ class FaissKNNIndex:
         Chooses the vectors from which cells and codes are trained.
     """
 
-    def __init__(self, bank: Features, threads: int = 0, search: Search = "exact", seed: int = 0) -> None:
-        self.bank = np.ascontiguousarray(bank, dtype=np.float32)
-        if self.bank.ndim != 2 or not self.bank.size or not np.isfinite(self.bank).all():
-            raise DetectorError(f"a memory bank must be (N, D), finite and not empty, got shape {self.bank.shape}")
-        if threads:
-            faiss.omp_set_num_threads(threads)
+    def __init__(self, bank: Features, search: Search = "exact", seed: int = 0) -> None:
+        super().__init__(bank)
         self._index: Any = None
         if search != "exact":
-            with _one_thread():  # the order of additions in several would change the index
+            with limited_threads(1):  # the order of additions in several would change the index
                 self._index = _trained(self.bank, search, seed)
-
-    def __len__(self) -> int:
-        return len(self.bank)
-
-    def search(self, queries: Features, k: int = 1) -> tuple[Features, NDArray[np.int64]]:
-        """Return distances and indices of the k nearest, (N, k) each, nearest first.
-
-        faiss finds the neighbours through an expanded square, which loses digits where the distance is small; the distances
-        returned are computed again from the vectors themselves. Queries go in chunks, so that memory stays bounded.
-        """
-        if k > len(self):
-            raise DetectorError(
-                f"{k} neighbours were asked for in a memory bank of {len(self)}", "lower k, or keep more patches"
-            )
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        distances = np.empty((len(queries), k), dtype=np.float32)
-        indices = np.empty((len(queries), k), dtype=np.int64)
-        rows = max(1, CHUNK * 9 // max(9, self._breadth(k)))
-        for start in range(0, len(queries), rows):
-            part = slice(start, start + rows)
-            distances[part], indices[part] = self._nearest(queries[part], k)
-        return distances, indices
 
     def _breadth(self, k: int) -> int:
         """Return how many candidates there are for k neighbours: more where the order of codes is not that of vectors."""
         return min(len(self), max(_CANDIDATES, 8 * k)) if isinstance(self._index, faiss.IndexPQ) else k
 
-    def _nearest(self, queries: Features, k: int) -> tuple[Features, NDArray[np.int64]]:
-        found = self._candidates(queries, k)
-        difference = self.bank[found]
-        difference -= queries[:, None, :]
-        exact = np.sqrt(np.einsum("nkd,nkd->nk", difference, difference))
-        order = np.argsort(exact, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(exact, order, axis=1), np.take_along_axis(found, order, axis=1)
+    def _nearest(self, queries: Features, k: int) -> Neighbours:
+        return self.refined(queries, self._candidates(queries, k), k)
 
     def _candidates(self, queries: Features, k: int) -> NDArray[np.int64]:
         if self._index is None:
@@ -105,7 +69,7 @@ class FaissKNNIndex:
         return found
 
 
-def recall(index: FaissKNNIndex, queries: Features, k: int = 1) -> float:
+def recall(index: KNNIndex, queries: Features, k: int = 1) -> float:
     """Return the share of the k nearest neighbours of queries (M, D) that an index finds, in [0, 1]; ties count by distance."""
     farthest = FaissKNNIndex(index.bank).search(queries, k)[0][:, -1:]
     return float((index.search(queries, k)[0] <= farthest * np.float32(1 + 1e-5)).mean())
@@ -140,13 +104,3 @@ def _too_small(search: Search, count: int, needed: int) -> None:
     logger.warning(
         "search=%s needs a memory bank of %d patches or more, this one has %d: searching exactly", search, needed, count
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from pyimgano.contracts import Runtime
-from pyimgano.errors import DetectorError, WeightsError
+from pyimgano.errors import WeightsError
 from pyimgano.images import Image
+from pyimgano_patchknn.fusion import fused
+from pyimgano_patchknn.precision import chosen_device, reduced_precision
 from pyimgano_patchknn.weights import Tensors, digest, find_weights
 
 Output = TypeVar("Output")
@@ -26,6 +28,8 @@ class Network(ABC, Generic[Output]):
     ----------
     record
         Where the weights come from, once they are loaded.
+    device, reduced
+        Where it runs, and whether in bfloat16, from then on.
     """
 
     other_way: ClassVar[str] = ""
@@ -35,8 +39,9 @@ class Network(ABC, Generic[Output]):
         self.name = name
         self.runtime = runtime
         self.record: Mapping[str, Any] | None = None
+        self.device = torch.device("cpu")
+        self.reduced = False
         self._model: Any = None
-        self._device = torch.device("cpu")
 
     @abstractmethod
     def _build(self) -> Any:
@@ -57,31 +62,32 @@ class Network(ABC, Generic[Output]):
         if weights.tensors is not None:
             _take(model, weights.tensors, self.name)
         self.record = {**weights.record, "sha256": digest(model.state_dict())}
-        self._ready(model)
+        self._ready(fused(model))
 
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Build the network with the weights that `state` returned."""
         model = self._seeded()
+        if not _used(model.state_dict()).keys() <= arrays.keys():
+            model = fused(model)
         _take(model, {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}, self.name)
         self._ready(model)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the weights of the layers that are used."""
+        """Return the weights of the layers that are used, batch norm folded in."""
         return {name: tensor.detach().cpu().numpy() for name, tensor in _used(self._model.state_dict()).items()}
 
     def _seeded(self) -> Any:
         with torch.random.fork_rng():
             torch.manual_seed(self.runtime.seed)
-            return self._build()
+            return self._build().eval()
 
     def _ready(self, model: Any) -> None:
-        self._device = _device(self.runtime.device)
-        if self.runtime.threads:
-            torch.set_num_threads(self.runtime.threads)
+        self.device = chosen_device(self.runtime.device)
+        self.reduced = reduced_precision(self.runtime.amp, self.device)
         config = model.default_cfg
-        self._mean = torch.tensor(config["mean"], device=self._device).mul(255).view(1, 3, 1, 1)
-        self._std = torch.tensor(config["std"], device=self._device).mul(255).view(1, 3, 1, 1)
-        self._model = model.eval().to(self._device, memory_format=torch.channels_last)
+        self._mean = torch.tensor(config["mean"], device=self.device).mul(255).view(1, 3, 1, 1)
+        self._std = torch.tensor(config["std"], device=self.device).mul(255).view(1, 3, 1, 1)
+        self._model = model.to(self.device, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[Image]) -> list[Output]:
@@ -90,22 +96,14 @@ class Network(ABC, Generic[Output]):
         outputs: dict[int, Output] = {}
         for shape in dict.fromkeys(image.shape for image in scaled):
             places = [place for place, image in enumerate(scaled) if image.shape == shape]
-            batch = torch.from_numpy(np.stack([scaled[place] for place in places])).to(self._device).permute(0, 3, 1, 2)
+            batch = torch.from_numpy(np.stack([scaled[place] for place in places])).to(self.device).permute(0, 3, 1, 2)
             inputs = ((batch.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
             outputs.update(zip(places, self._forward(inputs), strict=True))
         return [outputs[place] for place in range(len(images))]
 
     def _run(self, function: Any, inputs: torch.Tensor, **settings: Any) -> Any:
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.runtime.amp):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.reduced):
             return function(inputs, **settings)
-
-
-def _device(asked: str) -> torch.device:
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise DetectorError(f"device {asked!r} was asked for, but this machine has no usable CUDA device", "use --device cpu")
-    return torch.device(asked)
 
 
 def _used(tensors: Tensors) -> dict[str, torch.Tensor]:
