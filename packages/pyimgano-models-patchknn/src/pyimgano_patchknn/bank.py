@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimgano_patchknn.moments import Moments
 from pyimgano_patchknn.projected import Projection
 from pyimgano_patchknn.searcher import Searcher
 
@@ -35,19 +36,12 @@ class Scaling:
     unit: bool = False
 
     @classmethod
-    def of(cls, patches: Features, standardize: bool, unit: bool) -> Scaling:
-        """Learn from (N, D) patches."""
+    def of(cls, moments: Moments, standardize: bool, unit: bool) -> Scaling:
+        """Learn from the moments of the training patches."""
         if not standardize:
             return cls(unit=unit)
-        deviation = patches.std(axis=0, dtype=np.float64).astype(np.float32)
-        mean = patches.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return cls(mean, np.where(deviation > _TINY, deviation, np.float32(1)), unit)
-
-    @classmethod
-    def of_moments(cls, count: int, mean: NDArray[np.float64], squares: NDArray[np.float64], unit: bool) -> Scaling:
-        """Standardise by the number of patches, their mean and their sum of squared deviations, (D,) each."""
-        deviation = np.sqrt(squares / count).astype(np.float32)
-        return cls(mean.astype(np.float32), np.where(deviation > _TINY, deviation, np.float32(1)), unit)
+        deviation = np.sqrt(moments.squares / moments.count).astype(np.float32)
+        return cls(moments.mean.astype(np.float32), np.where(deviation > _TINY, deviation, np.float32(1)), unit)
 
     def __call__(self, patches: Features) -> Features:
         """Return scaled patches (N, D)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from pyimgano_patchknn.features import Embedded, PatchFeatures, checked
 from pyimgano_patchknn.options import PatchKNNOptions
 from pyimgano_patchknn.scores import reshape_patch_scores
 from pyimgano_patchknn.searcher import Searcher
+from pyimgano_patchknn.store import PatchStore
 from pyimgano_patchknn.stream import PatchStream
 from pyimgano_patchknn.threads import limited_threads
 
@@ -104,9 +106,12 @@ class PatchKNN(Detector):
         """Return how many images `_augmented` makes of one."""
         return 1
 
-    def _select(self, patches: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-        """Return the indices of the scaled training patches (N, D) to keep; `grids` are the shapes they come from."""
-        return self._coreset(patches)
+    def _select(self, projected: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        """Return the sorted indices of the training patches to keep, by their projections (N, d).
+
+        `grids` are the shapes of the grids that they come from.
+        """
+        return self._coreset(projected)
 
     def _needed(self) -> tuple[str, int]:
         """Return how many patches a bank must hold, and the option that says so."""
@@ -149,10 +154,7 @@ class PatchKNN(Detector):
         if self.options.max_bank_size is not None and self.streams:
             self.banks_ = self._streamed(features, self.options.max_bank_size)
             return
-        held = list(features)
-        layers = [[entry.layers[layer] for entry in held] for layer in range(len(held[0].layers))]
-        del held
-        self.banks_ = tuple(self._bank(grids) for grids in layers)
+        self.banks_ = self._stored(features)
 
     def _embedded(self, images: Iterable[Image], total: int) -> Iterator[PatchFeatures]:
         """Yield the features of training images, each embedded once."""
@@ -160,19 +162,20 @@ class PatchKNN(Detector):
         for batch in track(batched(images, size), "features", -(-total // size)):
             yield from self._embed(batch)
 
-    def _bank(self, grids: list[Features]) -> MemoryBank:
-        """Return the memory bank of one layer; empties the list, so that the features are not held twice."""
-        shapes = [(grid.shape[0], grid.shape[1]) for grid in grids]
-        patches = np.concatenate([grid.reshape(-1, grid.shape[-1]) for grid in grids])
-        grids.clear()
-        scaling = Scaling.of(patches, self.options.standardize, self.unit)
-        patches = scaling(patches)
-        kept = self._select(patches, shapes)
-        return self._kept(patches, kept, scaling)
+    def _stored(self, features: Iterable[PatchFeatures]) -> tuple[MemoryBank, ...]:
+        """Return one memory bank per layer, chosen from all patches."""
+        with ExitStack() as open_stores:
+            stores: list[PatchStore] = []
+            for entry in features:
+                stores = stores or [open_stores.enter_context(closing(PatchStore())) for _ in entry.layers]
+                for store, grid in zip(stores, entry.layers, strict=True):
+                    store.add(grid)
+            return tuple(self._bank(store) for store in stores)
 
-    def _kept(self, patches: Features, kept: NDArray[np.int64], scaling: Scaling) -> MemoryBank:
-        vectors = patches if len(kept) == len(patches) else patches[kept]
-        return MemoryBank.of(vectors, scaling, self._searcher())
+    def _bank(self, store: PatchStore) -> MemoryBank:
+        scaling = Scaling.of(store.moments, self.options.standardize, self.unit)
+        kept = self._select(store.mapped(lambda block: self._projected(scaling(block))), store.shapes)
+        return MemoryBank.of(scaling(store.taken(kept)), scaling, self._searcher())
 
     def _searcher(self) -> Searcher:
         search, seed = self.options.search, self.runtime.seed
@@ -197,40 +200,40 @@ class PatchKNN(Detector):
         return tuple(self._stream_bank(stream) for stream in streams)
 
     def _stream_bank(self, stream: PatchStream) -> MemoryBank:
-        scaling = self._stream_scaling(stream)
+        scaling = Scaling.of(stream.moments, self.options.standardize, self.unit)
         patches = scaling(stream.patches)
-        return self._kept(patches, self._reduced(stream) if stream.reduced else self._coreset(patches), scaling)
-
-    def _stream_scaling(self, stream: PatchStream) -> Scaling:
-        if stream.reduced and self.options.standardize:
-            return Scaling.of_moments(*stream.moments, self.unit)
-        return Scaling.of(stream.patches, self.options.standardize, self.unit)
+        kept = self._reduced(stream) if stream.reduced else self._coreset(self._projected(patches))
+        return MemoryBank.of(patches[kept], scaling, self._searcher())
 
     def _reduced(self, stream: PatchStream) -> NDArray[np.int64]:
         """Return the indices of as many of the patches held as a full bank has."""
         bound = self.options.max_bank_size
         assert bound is not None
-        return self._covering(self._stream_scaling(stream)(stream.patches), min(bound, len(stream.patches)))
+        scaling = Scaling.of(stream.moments, self.options.standardize, self.unit)
+        return self._covering(self._projected(scaling(stream.patches)), min(bound, len(stream.patches)))
 
-    def _coreset(self, patches: Features) -> NDArray[np.int64]:
+    def _projected(self, scaled: Features) -> Features:
+        """Return the patches (N, D) as they are compared where some of them are chosen."""
+        return random_projection(scaled, self.options.projection_dim, self.runtime.seed)
+
+    def _coreset(self, projected: Features) -> NDArray[np.int64]:
         """Return the sorted indices of a coreset of the size that the options ask for."""
         ratio, bound = self.options.coreset_sampling_ratio, self.options.max_bank_size
-        keep = int(len(patches) * ratio + 1e-9)  # 0.29 * 100 is 28.999999999999996
+        keep = int(len(projected) * ratio + 1e-9)  # 0.29 * 100 is 28.999999999999996
         keep = keep if bound is None else min(keep, bound)
         name, needed = self._needed()
         if keep < needed:
             size = "max_bank_size" if keep == bound else f"coreset_sampling_ratio ({ratio:g})"
             raise DetectorError(
-                f"the memory bank would hold {keep} of {len(patches)} patches, fewer than {name}={needed}",
+                f"the memory bank would hold {keep} of {len(projected)} patches, fewer than {name}={needed}",
                 f"raise {size}, lower {name}, or learn from more images",
             )
-        return self._covering(patches, keep)
+        return self._covering(projected, keep)
 
-    def _covering(self, patches: Features, keep: int) -> NDArray[np.int64]:
-        if keep == len(patches):
+    def _covering(self, projected: Features, keep: int) -> NDArray[np.int64]:
+        if keep == len(projected):
             return np.arange(keep)
-        logger.info("choosing %d of %d patches", keep, len(patches))
-        projected = random_projection(patches, self.options.projection_dim, self.runtime.seed)
+        logger.info("choosing %d of %d patches", keep, len(projected))
         return np.sort(k_center_greedy(projected, keep, self.runtime.seed))
 
     def _score(self, images: Sequence[Image]) -> list[ImageScore]:

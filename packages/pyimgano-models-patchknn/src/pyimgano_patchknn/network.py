@@ -74,7 +74,8 @@ class Network(ABC, Generic[Output]):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the weights of the layers that are used, batch norm folded in."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in _used(self._model.state_dict()).items()}
+        weights = _used(self._model.state_dict())
+        return {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in weights.items()}
 
     def _seeded(self) -> Any:
         with torch.random.fork_rng():

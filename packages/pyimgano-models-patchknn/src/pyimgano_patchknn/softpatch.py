@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pyimgano.errors import DetectorError
 from pyimgano_patchknn.base import Matches
-from pyimgano_patchknn.coreset import random_projection
 from pyimgano_patchknn.options import SoftPatchOptions
 from pyimgano_patchknn.outliers import factors_anywhere, factors_by_position
 from pyimgano_patchknn.patchcore import PatchCore
@@ -41,17 +40,16 @@ class SoftPatch(PatchCore):
     streams = False
     factors_: Features
 
-    def _select(self, patches: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-        factors = self._factors(patches, grids)
+    def _select(self, projected: Features, grids: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+        factors = self._factors(projected, grids)
         bound = np.quantile(factors, 1 - self.options.train_patch_outlier_quantile)
         inside = np.flatnonzero(factors <= bound)
-        logger.info("leaving out %d of %d patches that stand out", len(patches) - len(inside), len(patches))
-        kept = inside[self._coreset(patches[inside])]
+        logger.info("leaving out %d of %d patches that stand out", len(projected) - len(inside), len(projected))
+        kept = inside[self._coreset(projected[inside])]
         self.factors_ = factors[kept]
         return kept
 
-    def _factors(self, patches: Features, grids: Sequence[tuple[int, int]]) -> Features:
-        projected = random_projection(patches, self.options.projection_dim, self.runtime.seed)
+    def _factors(self, projected: Features, grids: Sequence[tuple[int, int]]) -> Features:
         k = self._neighbors(len(grids))
         if self.options.discrimination == "anywhere":
             sizes = [height * width for height, width in grids]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pyimgano_patchknn.moments import Moments
+
 Features = NDArray[np.float32]
 
 _NONE = np.empty((0, 0), dtype=np.float32)
@@ -28,14 +30,14 @@ class PatchStream:
     Attributes
     ----------
     moments
-        Of all patches that came: their number, mean and sum of squared deviations, the latter two (D,) float64.
+        Of all patches that came.
     reduced
         Whether any were left out.
     """
 
     def __init__(self, limit: int, reduce: Callable[[PatchStream], NDArray[np.int64]]) -> None:
         self.limit = limit
-        self.moments: tuple[int, NDArray[np.float64], NDArray[np.float64]] = (0, np.zeros(1), np.zeros(1))
+        self.moments = Moments()
         self.reduced = False
         self._reduce = reduce
         self._held = _NONE
@@ -50,7 +52,7 @@ class PatchStream:
         """Take in (M, D) patches."""
         if not self._held.size:
             self._held = np.empty((self.limit, patches.shape[1]), dtype=np.float32)
-        self._note(patches)
+        self.moments.add(patches)
         while len(patches):
             if self._count == self.limit:
                 kept = self.patches[self._reduce(self)]
@@ -60,12 +62,3 @@ class PatchStream:
             self._held[self._count : self._count + len(taken)] = taken
             self._count += len(taken)
             patches = patches[len(taken) :]
-
-    def _note(self, patches: Features) -> None:
-        """Bring the moments up to date (Chan, Golub and LeVeque 1983)."""
-        seen, mean, squares = self.moments
-        count = seen + len(patches)
-        own = patches.mean(axis=0, dtype=np.float64)
-        gap = own - mean
-        squares = squares + np.square(patches - own).sum(axis=0) + gap * gap * (seen * len(patches) / count)
-        self.moments = count, mean + gap * (len(patches) / count), squares
