@@ -429,6 +429,8 @@ def test_a_half_written_category_is_done_again(lab: Lab, tmp_path: Path, damage:
         ({"models": ["acme_mean", "acme_flat"]}, "models"),
         ({"metrics": ["acme_gap"]}, "metrics"),
         ({"postprocess": ["acme_double"]}, "postprocess"),
+        ({"tiling": {"tile_size": 16, "fit_on": "tiles"}}, "settings.tiling.fit_on, settings.tiling.tile_size"),
+        ({"preprocessing": {"gamma": 2}}, "settings.preprocessing.gamma"),
     ],
 )
 def test_a_run_of_another_config_is_refused_with_what_differs(
@@ -445,6 +447,18 @@ def test_a_run_of_another_config_is_refused_with_what_differs(
     again = lab.run(run, overwrite=True, root=root, **values)
     assert strict(run / "report.json") == again
     assert lab.fits > fits
+
+
+def test_what_stands_around_every_detector_reaches_it_and_the_report(lab: Lab, tmp_path: Path) -> None:
+    root = parts(tmp_path / "data")
+    plain = lab.run(root=root, category="bolt")
+    assert (plain["tiling"]["tile_size"], plain["preprocessing"]["gamma"]) == (None, 1.0)
+    for around in ({"tiling": {"tile_size": 16, "fit_on": "tiles"}}, {"preprocessing": {"gamma": 2}}):
+        report = lab.run(root=root, category="bolt", **around)
+        ((name, values),) = around.items()
+        assert {key: report[name][key] for key in values} == values
+        assert report["thresholds"]["image"]["chain"] != plain["thresholds"]["image"]["chain"]
+        assert report["results"]["threshold"] != plain["results"]["threshold"]
 
 
 def test_replacing_a_run_leaves_nothing_of_it(lab: Lab, tmp_path: Path) -> None:

@@ -160,6 +160,37 @@ def test_a_category_of_a_config_can_be_unset_on_the_line(planned: Callable) -> N
     assert (planned(config)["category"], planned(config, "--category", "none")["category"]) == ("bolt", None)
 
 
+def test_flags_of_preprocessing_and_tiles_beat_those_of_the_config_one_by_one(planned: Callable) -> None:
+    config = f"{MODEL}preprocessing: {{gamma: 2, clahe: true}}\ntiling: {{tile_size: 64, stride: 32, score_reduce: mean}}\n"
+    line = ["--illumination-gamma", 0.5, "--tile-size", 48, "--tile-map-reduce", "hann"]
+    found = planned(config, *line)
+    assert (found["preprocessing"]["gamma"], found["preprocessing"]["clahe"]) == (0.5, True)
+    assert found["tiling"] == {
+        "tile_size": 48,
+        "stride": 32,
+        "score_reduce": "mean",
+        "score_topk": 0.1,
+        "map_reduce": "hann",
+        "fit_on": "tiles",
+    }
+    whole = planned(config, "--tile-size", "none", "--no-illumination-clahe")
+    assert (whole["tiling"]["tile_size"], whole["tiling"]["stride"], whole["preprocessing"]["clahe"]) == (None, None, False)
+
+
+def test_models_learn_from_tiles_unless_told_otherwise(planned: Callable) -> None:
+    assert planned(MODEL)["tiling"]["fit_on"] == "images"
+    assert planned(MODEL, "--tile-size", 64)["tiling"]["fit_on"] == "tiles"
+    assert planned(MODEL, "--tile-size", 64, "--tile-fit-on", "images")["tiling"]["fit_on"] == "images"
+    assert planned(f"{MODEL}tiling: {{tile_size: 64}}\n")["tiling"]["fit_on"] == "tiles"
+    assert planned(f"{MODEL}tiling: {{tile_size: 64, fit_on: images}}\n")["tiling"]["fit_on"] == "images"
+
+
+def test_reduced_precision_that_a_model_does_not_know_is_said_once(bench: Callable) -> None:
+    done = bench("--model", "acme_plain", "--model", "acme_plain,k=4", "--category", "all", "--amp")
+    assert done.code == 0
+    assert done.err.count("acme_plain knows no reduced precision (amp)") == 1
+
+
 def test_a_strategy_called_none_is_a_value(planned: Callable) -> None:
     config = f"{MODEL}calibration: {{pixel_threshold_strategy: mean_std}}\n"
     assert planned(config, "--pixel-threshold-strategy", "none")["calibration"]["pixel_threshold_strategy"] == "none"
@@ -218,6 +249,7 @@ def test_options_on_the_line_beat_those_of_a_model_in_the_config(planned: Callab
         (("--model", "acme_plain", "--limit-test", "few"), "benchmark.limit_test: input should be a valid integer"),
         (("--model", "acme_plain", "--batch-size", "-1"), "benchmark.batch_size: must be at least 0 (got -1)"),
         (("--model", "acme_plain", "--output", "."), "--output . is a folder"),
+        (("--model", "acme_plain", "--tile-stride", 8), "benchmark.tiling: stride needs a tile_size"),
         ((), "there is no model to benchmark"),
         (("--model", "acme_plain"), "holds 2 categories, and none was chosen"),
         (("--model", "acme_broken", "--category", "all"), "acme-plain:acme_broken failed: ValueError: no light"),

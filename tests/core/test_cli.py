@@ -40,7 +40,7 @@ def test_a_misspelt_command_is_answered_with_the_nearest(cli: Callable) -> None:
     assert "Did you mean train?" in done.err
 
 
-@pytest.mark.parametrize("command", ["datasets", "demo", "train", "infer", "list-plugins", "list-models", "show"])
+@pytest.mark.parametrize("command", ["datasets", "demo", "doctor", "train", "infer", "list-plugins", "list-models", "show"])
 def test_every_command_explains_itself(cli: Callable, command: str) -> None:
     done = cli(command, "--help")
     assert done.code == 0

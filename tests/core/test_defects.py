@@ -96,6 +96,24 @@ def test_what_was_not_given_is_not_in_the_record() -> None:
     assert record["regions"][0]["solidity"] is None
 
 
+@pytest.mark.parametrize(
+    ("hysteresis", "used"),
+    [
+        ({}, {"low": 3.0, "high": 5.0}),
+        ({"low": 2}, {"low": 2.0, "high": 5.0}),
+        ({"high": 7}, {"low": 4.0, "high": 7.0}),
+        ({"low": -1.5, "high": 7}, {"low": -1.5, "high": 7.0}),
+    ],
+)
+def test_the_record_says_which_thresholds_hysteresis_used(hysteresis: dict[str, float], used: dict[str, float]) -> None:
+    config = DefectsConfig(hysteresis={"enabled": True, **hysteresis})
+    record = extract_defects_from_anomaly_map(drawn("246#."), config, pixel_threshold=5, normal_median=1).record()
+    assert record["hysteresis"] == used
+    assert list(record)[:3] == ["space", "pixel_threshold", "hysteresis"]
+    assert record["pixel_threshold"] == 5
+    assert record["regions"][0]["area"] == sum(value > used["low"] for value in (2, 4, 6, 10, 0))
+
+
 def test_a_clean_map_has_no_regions() -> None:
     defects = extract_defects_from_anomaly_map(np.full((4, 5), -3.0), DefectsConfig(), pixel_threshold=-3.0)
     assert defects.regions == ()

@@ -218,10 +218,12 @@ def slow_chain(
     height, width = values.shape
     valid = valid_pixels(height, width, config)
     judged = smoothed(values, valid, config)
+    levels = {}
     if config.hysteresis.enabled:
         high = threshold if config.hysteresis.high is None else config.hysteresis.high
         low = config.hysteresis.low
         low = (normal_median + high) / 2 if low is None else low
+        levels["hysteresis"] = {"low": low, "high": high}
         pixels: Pixels = set()
         for component in connected({pixel for pixel in valid if judged[pixel] > low}, AROUND):
             if any(judged[pixel] > high for pixel in component):
@@ -249,6 +251,7 @@ def slow_chain(
     record = {
         "space": {"type": "anomaly_map", "shape": [height, width]},
         "pixel_threshold": threshold,
+        **levels,
         "mask": {"shape": [height, width], "dtype": "uint8", "encoding": config.mask_format},
         "regions": regions,
         "map_stats_roi": {"max": max(counted), "mean": math.fsum(counted) / len(counted)},
@@ -434,7 +437,9 @@ def test_scaling_map_and_thresholds_by_a_power_of_two_scales_the_scores_alone(ca
         region["score_max"] *= factor
         region["score_mean"] *= factor
     before["pixel_threshold"] *= factor
-    before["map_stats_roi"] = {key: value * factor for key, value in before["map_stats_roi"].items()}
+    for block in ("map_stats_roi", "hysteresis"):
+        if block in before:
+            before[block] = {key: value * factor for key, value in before[block].items()}
     assert after == before
 
 

@@ -643,7 +643,7 @@ def test_a_detector_that_fails_in_training_names_the_image(cli: Callable, moody:
     done = cli(*plugin, "train", "--root", tmp_path / "sick", "--model", "moody", "--output", tmp_path / "run")
     error = refused(done)
     assert re.search(r"sick/train/good/\d\.png: .*moody saw 250", error)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "infer_config.json").exists()
 
 
 # Resources

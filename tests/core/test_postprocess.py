@@ -21,6 +21,7 @@ from pyimgano.errors import (
     BundleError,
     CalibrationError,
     DetectorError,
+    MapError,
     NotFittedError,
     OptionsError,
     PyimganoError,
@@ -425,12 +426,12 @@ def test_options_that_are_all_off_change_nothing() -> None:
         ({"percentile_range": (5, 5)}, "must rise"),
         ({"percentile_range": (-1, 50)}, "must rise"),
         ({"percentile_range": (1, 101)}, "must rise"),
-        ({"percentile_range": (float("nan"), 50)}, "must rise"),
+        ({"percentile_range": (float("nan"), 50)}, "must be a finite number"),
         ({"component_threshold": 1.0}, "component_threshold and min_component_area belong together"),
         ({"min_component_area": 5}, "component_threshold and min_component_area belong together"),
         (
             {"component_threshold": float("nan"), "min_component_area": 5},
-            "component_threshold: input should be a finite number",
+            "component_threshold: must be a finite number",
         ),
         ({"gaussian_sigma": -1}, "gaussian_sigma: must be at least 0"),
         ({"gaussian_sigma": float("nan")}, "gaussian_sigma"),
@@ -771,15 +772,16 @@ def raising(values: Values) -> Values:
         (lambda values: values.astype(np.float64) + 1e300, "infinite"),
         (lambda values: None, r"shape \(\)"),
         (lambda values: "map", "failed"),
-        (raising, "raising failed: RuntimeError: no licence"),
+        (raising, "failed: RuntimeError: no licence"),
     ],
 )
 def test_a_step_that_makes_no_map_is_an_error_that_names_it(function: Callable[[Values], Any], says: str) -> None:
     one = changed(random_map(0), Custom(function))
-    with pytest.raises(DetectorError, match=says) as caught:
+    with pytest.raises(MapError, match=says) as caught:
         one.render()
+    assert caught.value.problem.startswith(function.__qualname__)
     assert caught.value.next_step
-    with pytest.raises(DetectorError, match=says):
+    with pytest.raises(MapError, match=f"^acme:custom .*{says}"):
         pipeline_of(PostprocessStep(Custom(function), "acme:custom", None, {})).calibrate(
             [np.zeros((24, 30, 3), np.uint8)], SETTINGS
         )
@@ -928,5 +930,5 @@ def test_a_step_on_maps_behind_a_detector_without_any_is_refused(
     line = ["--plugin", plugin, "train", "--root", surface_root, "--model", "acme_bare", "--output", tmp_path / "run"]
     done = cli(*line, "--postprocess-gaussian-sigma", 2)
     assert done.code == 2
-    assert "anomaly_map needs anomaly maps, and acme_bare makes none" in done.err
+    assert "needs anomaly maps, and acme_bare makes none" in done.err
     assert cli(*line).code == 0

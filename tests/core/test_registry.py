@@ -68,10 +68,16 @@ class Model(Options):
 IMPLEMENTATION = """
 from pathlib import Path
 
+from pyimgano import Detector
+
 Path(__file__).with_suffix(".imported").touch()
 
-def build(options, runtime, **more):
-    return {"options": options, "runtime": runtime, **more}
+class build(Detector):
+    _fit = _score = state = load_state = None
+
+    def __init__(self, options, runtime, **more):
+        super().__init__(options, runtime)
+        self.more = more
 """
 
 
@@ -147,7 +153,7 @@ def test_a_short_name_of_two_plugins_is_an_error_only_where_it_is_used(plugin: C
     assert [line.split()[0] for line in listed.out.splitlines() if "vision_x" in line] == names.split(" or ")
     assert {"acme-one:vision_x", "acme-two:vision_x"} <= set(list_models())
     assert "vision_x" not in list_models()
-    assert create_model("acme-two:vision_x")["runtime"].device == "auto"
+    assert create_model("acme-two:vision_x").runtime.device == "auto"
 
 
 def test_one_distribution_that_offers_a_name_twice_spoils_no_listing(plugin: Callable, cli: Callable, site: Path) -> None:
@@ -165,7 +171,7 @@ def test_a_short_name_of_core_always_means_cores(plugin: Callable, cli: Callable
     plugin("acme-one", "vision_filterbank")
     assert find("detector", "vision_filterbank").record.distribution == "pyimgano-core"
     assert isinstance(create_model("vision_filterbank"), FilterBank)
-    assert isinstance(create_model("acme-one:vision_filterbank"), dict)
+    assert type(create_model("acme-one:vision_filterbank")).__name__ == "build"
     assert {"vision_filterbank", "acme-one:vision_filterbank"} <= set(list_models())
     lines = cli("list-models").out.splitlines()
     assert [line.split()[:2] for line in lines if "vision_filterbank" in line] == [
@@ -351,7 +357,7 @@ def test_a_wrong_option_on_the_command_line_is_a_user_error(plugin: Callable, cl
 def test_pairs_become_values_that_options_are_made_of(plugin: Callable) -> None:
     plugin("acme-one")
     pairs = ["k=11", " ratio = 0.5", "size=[5, 7]", 'layers=["a", "b"]', "weights=a=b.pth", "distance=mean"]
-    options = create_model("vision_x", **from_pairs(pairs))["options"]
+    options = create_model("vision_x", **from_pairs(pairs)).options
     assert options.model_dump() == {
         "k": 11,
         "ratio": 0.5,
@@ -360,7 +366,7 @@ def test_pairs_become_values_that_options_are_made_of(plugin: Callable) -> None:
         "layers": ("a", "b"),
         "weights": Path("a=b.pth"),
     }
-    assert create_model("vision_x", **from_pairs(["size=none"]))["options"].size is None
+    assert create_model("vision_x", **from_pairs(["size=none"])).options.size is None
     assert from_pairs(["a=null", "b=[broken", "c="]) == {"a": None, "b": "[broken", "c": ""}
     for pair in ("k", "=9", " =9"):
         with pytest.raises(OptionsError, match="is not of the form key=value"):
@@ -371,17 +377,26 @@ def test_pairs_become_values_that_options_are_made_of(plugin: Callable) -> None:
 
 
 def test_create_model_hands_runtime_options_and_embedder_to_the_factory(plugin: Callable) -> None:
-    plugin("acme-one", devices=("cpu", "cuda"), embedder=True)
+    plugin("acme-one", devices=("cpu", "cuda"), embedder=True, amp=True)
 
     def embed(images: Any) -> Any:
         raise NotImplementedError
 
     built = pyimgano.create_model("vision_x", device="cuda:1", batch_size=0, amp=True, seed=7, embedder=embed, k=3)
-    runtime = built["runtime"]
+    runtime = built.runtime
     assert (runtime.device, runtime.batch_size, runtime.amp, runtime.seed) == ("cuda:1", 0, True, 7)
-    assert (built["options"].k, built["options"].ratio) == (3, 0.1)
-    assert built["embedder"] is embed
-    assert "embedder" not in create_model("vision_x")
+    assert (built.options.k, built.options.ratio) == (3, 0.1)
+    assert built.more["embedder"] is embed
+    assert create_model("vision_x").more == {}
+
+
+def test_reduced_precision_that_a_detector_does_not_know_is_warned_of_and_not_asked_of_it(plugin: Callable) -> None:
+    plugin("acme-one")
+    plugin("acme-two", "vision_y", amp=True)
+    with collected_warnings() as warnings:
+        detectors = [create_model(name, amp=amp) for name in ("vision_x", "vision_y") for amp in (False, True)]
+    assert [detector.runtime.amp for detector in detectors] == [False, False, False, True]
+    assert warnings == ["vision_x knows no reduced precision (amp), so it computes in full precision"]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", ""])
@@ -520,6 +535,7 @@ def test_show_prints_the_spec_and_a_table_of_options(plugin: Callable, cli: Call
         "devices": "cpu, cuda",
         "inputs": "arrays",
         "embedder": "no",
+        "amp": "no",
         "presets": "fast (k=1); good (defaults)",
     }
     assert table_of(done.out) == {

@@ -53,6 +53,10 @@ class ImageError(PyimganoError):
     """An image cannot be read or used."""
 
 
+class InputError(PyimganoError, ValueError):
+    """Images, labels or parameters given to the scikit-learn estimator cannot be used."""
+
+
 class DatasetError(PyimganoError):
     """A dataset folder is not what it should be."""
 
@@ -75,6 +79,10 @@ class NotFittedError(PyimganoError):
 
 class DetectorError(PyimganoError):
     """A detector failed, or broke its contract."""
+
+
+class MapError(DetectorError):
+    """An anomaly map cannot be brought to the size of its image, because a step between detector and thresholds failed."""
 
 
 class WeightsError(PyimganoError):

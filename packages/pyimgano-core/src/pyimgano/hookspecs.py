@@ -49,7 +49,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 @hookspec
 def register_corruptions() -> Iterable[CorruptionSpec]:
-    """Image corruptions with severities, for robustness runs."""
+    """Image corruptions: the factory is called as ``factory(options)`` and returns a `pyimgano.contracts.Corruption`."""
     return ()
 
 

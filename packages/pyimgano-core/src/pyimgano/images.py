@@ -24,7 +24,10 @@ ImageLike = str | os.PathLike[str] | NDArray[Any]
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MIN_SIDE = 8
 MAX_PIXELS = 500_000_000
+LARGE = 1 << 26
+"""How many pixels are too many to be copied around."""
 AHEAD = 16
+_ORIENTATION = 0x0112
 _ACCEPTED = "use a PNG, JPEG, BMP, TIFF or WebP file of an inspected part"
 
 
@@ -45,6 +48,9 @@ def read(path: str | os.PathLike[str]) -> Image:
             warnings.simplefilter("ignore")  # Pillow warns of large images; our own limit below is an error
             with PillowImage.open(path) as image:
                 _check_size(image.size[1], image.size[0], str(path))
+                direct = _read_directly(path, image) if image.size[0] * image.size[1] > LARGE else None
+                if direct is not None:
+                    return direct
                 image.load()
                 return _from_pillow(ImageOps.exif_transpose(image), str(path))
     except ImageError:
@@ -65,12 +71,39 @@ def read(path: str | os.PathLike[str]) -> Image:
 PillowImage.MAX_IMAGE_PIXELS = None
 
 
+def _read_directly(path: Path, image: PillowImage.Image) -> Image | None:
+    """Return what a large file holds, decoded straight into the array; None where Pillow has to do it.
+
+    Pillow holds four bytes per pixel of its own and copies them twice. What it does not just copy (palettes, alpha, turning) it
+    does itself, and what OpenCV cannot read it explains; of JPEG files OpenCV fills what was cut off with grey.
+    """
+    plain = image.mode == "RGB" or (image.mode == "L" and image.format in ("JPEG", "PNG"))
+    if not plain or image.info.get("transparency") is not None or image.getexif().get(_ORIENTATION, 1) != 1:
+        return None
+    if image.format == "JPEG" and not _ends_with(path, b"\xff\xd9"):
+        return None
+    pixels = np.empty((image.size[1], image.size[0], 3), dtype=np.uint8)
+    try:
+        name = os.fsencode(path).decode()  # OpenCV takes no other names
+        known = cv2.haveImageReader(name)  # it leaves the array as it is where it knows no reader
+        done = known and cv2.imread(name, pixels, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION) is pixels
+    except (cv2.error, UnicodeError):
+        return None
+    return pixels if done else None
+
+
+def _ends_with(path: Path, end: bytes) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(64, path.stat().st_size), os.SEEK_END)
+        return file.read().rstrip(b"\0").endswith(end)
+
+
 def upright_size(path: Path) -> tuple[int, int]:
     """Return (width, height) as seen upright, from the header alone."""
     try:
         with PillowImage.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return (height, width) if turned else (width, height)
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path}: not a readable image ({error})", "replace or remove the file") from None
@@ -196,6 +229,11 @@ class ImageSource:
         self.workers = workers
         self.ahead = ahead
         self.transform = transform
+
+    @property
+    def untouched(self) -> bool:
+        """Return whether its images are what its items hold, with nothing done to them."""
+        return self.transform is None
 
     def __len__(self) -> int:
         return len(self.items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.errors import DetectorError, PyimganoError
+from pyimgano.errors import DetectorError, MapError, PyimganoError
+from pyimgano.images import LARGE
 
 
 class MapStep(Protocol):
@@ -66,7 +68,13 @@ class AnomalyMap:
         return self.source[0] * self.source[1]
 
     def render(self, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-        """Return the map as (H, W) float32 at `size`, by default that of its image; enlarging never leaves the grid's range."""
+        """Return the map as (H, W) float32 at `size`, by default that of its image; enlarging never leaves the grid's range.
+
+        Raises
+        ------
+        MapError
+            If one of the steps fails; it names the step.
+        """
         rendered = self.grid
         if self.recipe.size is not None:
             rendered = resize_map(rendered, self.recipe.size)
@@ -80,25 +88,42 @@ class AnomalyMap:
             rendered = _applied(step, rendered)
         return resize_map(rendered, size or self.source)
 
+    @property
+    def large(self) -> bool:
+        """Return whether it had better not be held whole at the size of its image."""
+        return self.pixel_count > LARGE
+
+    def overview(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the map at a size for people to look at, (height, width) float32."""
+        return self.render(size)
+
+    def bands(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield the map at the size of its image from top to bottom, as the first row and some rows, (n, W) float32.
+
+        A map that knows how to is made band by band and is never in memory whole; others are one band.
+        """
+        yield 0, self.render()
+
     def then(self, step: MapStep) -> AnomalyMap:
         """Return the map with one more step."""
         return replace(self, steps=(*self.steps, step))
 
 
 def _applied(step: MapStep, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a step makes of a map, if that is a map of the same size."""
-    name, advice = getattr(step, "__qualname__", type(step).__name__), "report this to the postprocessor's author"
+    """Return what a step makes of a map, if that is a map of the same size; errors name the step."""
+    name = getattr(step, "name", None) or getattr(step, "__qualname__", type(step).__name__)
+    advice = "report this to the postprocessor's author"
     try:
         with np.errstate(over="ignore"):
             changed = np.asarray(step(values), dtype=np.float32)
-    except PyimganoError:
-        raise
+    except PyimganoError as error:
+        raise MapError(f"{name} failed: {error.problem}", error.next_step) from error
     except Exception as error:  # a plugin's step may raise anything
-        raise DetectorError(f"{name} failed: {type(error).__name__}: {error}", advice) from error
+        raise MapError(f"{name} failed: {type(error).__name__}: {error}", advice) from error
     if changed.shape != values.shape:
-        raise DetectorError(f"{name} made a map of shape {changed.shape} out of one of shape {values.shape}", advice)
+        raise MapError(f"{name} made a map of shape {changed.shape} out of one of shape {values.shape}", advice)
     if not np.isfinite(changed).all():
-        raise DetectorError(f"{name} made NaN or infinite values out of a finite map", advice)
+        raise MapError(f"{name} made NaN or infinite values out of a finite map", advice)
     return changed
 
 

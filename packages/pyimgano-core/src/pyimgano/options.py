@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +17,7 @@ from pyimgano.errors import OptionsError, suggestion
 class Options(BaseModel):
     """Base of options models: frozen, unknown keys refused, every field described."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, protected_namespaces=())
 
 
 Side = Annotated[int, Field(ge=16, le=8192)]
@@ -74,8 +75,17 @@ def recorded(options: BaseModel) -> dict[str, Any]:
     """Return options as plain data; of files only the name, because paths of the training machine mean nothing elsewhere."""
     from pyimgano.reporting.strict_json import plain
 
-    values = options.model_dump()
-    return {name: value.name if isinstance(value, Path) else plain(value) for name, value in values.items()}
+    values: dict[str, Any] = plain(_without_folders(options.model_dump()))
+    return values
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_folders(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_folders(item) for item in value]
+    is_file = isinstance(value, Path) or (isinstance(value, str) and os.path.isabs(value) and os.path.exists(value))
+    return Path(value).name if is_file else value
 
 
 def _value(text: str) -> Any:
@@ -91,29 +101,36 @@ def _value(text: str) -> Any:
 
 def _sentence(fault: ErrorDetails, model: type[BaseModel], where: str) -> str:
     place = ".".join([where, *map(str, fault["loc"])])
+    got = "" if fault["type"] in ("missing", "extra_forbidden") else f" (got {fault['input']!r})"
+    return f"{place}: {expectation(fault, model)}{got}"
+
+
+def expectation(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what a model asks of the value that a fault of pydantic is about."""
     bounds = fault.get("ctx", {})
-    got = f" (got {fault['input']!r})"
     match fault["type"]:
         case "extra_forbidden":
             known = _fields_at(model, fault["loc"][:-1])
             hint = suggestion(str(fault["loc"][-1]), known) or f"it knows {', '.join(sorted(known)) or 'no options'}"
-            return f"{place}: unknown option; {hint}"
+            return f"unknown option; {hint}"
         case "greater_than_equal":
-            return f"{place}: must be at least {bounds['ge']:.15g}{got}"
+            return f"must be at least {bounds['ge']:.15g}"
         case "greater_than":
-            return f"{place}: must be greater than {bounds['gt']:.15g}{got}"
+            return f"must be greater than {bounds['gt']:.15g}"
         case "less_than_equal":
-            return f"{place}: must be at most {bounds['le']:.15g}{got}"
+            return f"must be at most {bounds['le']:.15g}"
         case "less_than":
-            return f"{place}: must be less than {bounds['lt']:.15g}{got}"
+            return f"must be less than {bounds['lt']:.15g}"
+        case "finite_number":
+            return "must be a finite number"
         case "missing":
-            return f"{place}: is required"
+            return "is required"
         case "literal_error":
-            return f"{place}: must be {bounds['expected']}{got}"
+            return f"must be {bounds['expected']}"
         case "value_error":
-            return f"{place}: {bounds['error']}{got}"
+            return str(bounds["error"])
     message = fault["msg"]
-    return f"{place}: {message[:1].lower()}{message[1:]}{got}"
+    return f"{message[:1].lower()}{message[1:]}"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -13,7 +13,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.calibration import CalibrationSettings, ImageThreshold, PixelThreshold, calibrate_images, calibrate_pixels
+from pyimgano.augmentation.options import AugmentationOptions
+from pyimgano.augmentation.source import AugmentedSource
+from pyimgano.calibration import (
+    CalibrationSettings,
+    ImageThreshold,
+    PixelThreshold,
+    ThresholdRules,
+    calibrate_images,
+    calibrate_pixels,
+)
 from pyimgano.choice import Choice
 from pyimgano.contracts import DatasetSplit, Detector, ImageScore, Runtime
 from pyimgano.defects.config import DefectsConfig
@@ -123,18 +132,39 @@ class Pipeline:
         """Return a pipeline around a detector of your own making, fitted or not."""
         return cls(detector, type(detector).__name__, None, {}, detector.weights)
 
-    def fit(self, images: Sequence[ImageLike]) -> Self:
-        """Fit the detector on images of good parts."""
-        logger.info("fitting %s on %d images", self.name, len(images))
+    def fit(self, images: Sequence[ImageLike], augmentation: AugmentationOptions | None = None) -> Self:
+        """Fit the detector on images of good parts, and on changed copies of them where `augmentation` asks for some."""
+        source = self._source(images, augmentation or AugmentationOptions())
+        copies = f" and {len(source) - len(images)} changed copies" if len(source) > len(images) else ""
+        logger.info("fitting %s on %d images%s", self.name, len(images), copies)
         with named_errors(self.name):
-            self.detector.fit(ImageSource(images, transform=self._prepare))
+            self.detector.fit(source)
         self.weights = self.detector.weights
         if (self.weights or {}).get("source") == "random":
             logger.warning("RANDOM WEIGHTS: the backbone is not pretrained; scores of this model mean nothing on real parts")
         return self
 
+    def _source(self, images: Sequence[ImageLike], augmentation: AugmentationOptions) -> ImageSource:
+        transform = self._prepare if self._prepares else None
+        if augmentation.preset == "none":
+            return ImageSource(images, transform=transform)
+        return AugmentedSource(images, augmentation, self.detector.runtime.seed, transform)
+
+    @property
+    def _prepares(self) -> bool:
+        """Return whether anything is done to images before the detector."""
+        return self.preprocessing != IlluminationOptions()
+
     def _prepare(self, image: Image) -> Image:
         return apply_illumination(image, self.preprocessing)
+
+    def retile(self, tiling: TilingOptions) -> None:
+        """Score in other tiles from now on, or images whole; what the detector learned stays, and so do the thresholds."""
+        inner = self.detector.detector if isinstance(self.detector, TiledDetector) else self.detector
+        threshold = self.detector.threshold
+        self.detector = TiledDetector.wrap(inner, tiling)
+        self.detector.threshold = threshold
+        self.tiling = tiling
 
     def fingerprint(self, *, pixels: bool = False) -> str:
         """Return a digest of everything between image and score; thresholds are only valid for the chain they came from.
@@ -153,12 +183,20 @@ class Pipeline:
 
     def warn_of_another_chain(self) -> None:
         """Warn of thresholds that were calibrated through another chain than the one they are used in now."""
+        for level in self.from_another_chain():
+            logger.warning(
+                "the %s threshold was calibrated through another chain than this one: train again, or set it by hand", level
+            )
+
+    def from_another_chain(self) -> dict[str, str]:
+        """Return the chain of this pipeline by level, for every threshold (image, pixel) that comes from another one."""
         records = {"image": self.score_threshold, "pixel": self.pixel_threshold}
-        for level, record in records.items():
-            if record is not None and record.chain not in (None, self.fingerprint(pixels=level == "pixel")):
-                logger.warning(
-                    "the %s threshold was calibrated through another chain than this one: train again, or set it by hand", level
-                )
+        chains = {level: self.fingerprint(pixels=level == "pixel") for level, record in records.items() if record is not None}
+        return {
+            level: chain
+            for level, chain in chains.items()
+            if (record := records[level]) is not None and record.chain not in (None, chain)
+        }
 
     def learn(self, split: DatasetSplit, settings: CalibrationSettings, seed: int) -> tuple[DatasetSplit, dict[str, float]]:
         """Fit on the training images and calibrate on held-out ones.
@@ -177,18 +215,35 @@ class Pipeline:
 
     def calibrate(self, images: Sequence[ImageLike], settings: CalibrationSettings) -> Self:
         """Fit the postprocessors and set both thresholds, from normal images that the detector was not fitted on."""
-        if not images:
-            raise CalibrationError("there are no held-out normal images to calibrate on", "provide more images of good parts")
-        logger.info("calibrating on %d held-out images", len(images))
-        results = [_or_raise(scored) for scored in track(self._score(images, ()), "calibrate", len(images))]
+        results = self._results_of_normal(images, ())
         for step in self.postprocess:
             step.fit(results)
             results = [step.apply(result) for result in results]
+        return self._set_thresholds(results, settings)
+
+    def recalibrate(self, images: Sequence[ImageLike], rules: ThresholdRules) -> Self:
+        """Set both thresholds anew from other normal images; whatever was fitted stays as it is."""
+        results = self._results_of_normal(images, self.postprocess)
+        self.defects = self.defects.model_copy(update={"pixel_threshold": None})
+        self._set_thresholds(results, rules)
+        split = {"split": "recalibration"}
+        self.score_threshold = self.score_threshold and self.score_threshold.model_copy(update=split)
+        self.pixel_threshold = self.pixel_threshold and self.pixel_threshold.model_copy(update=split)
+        self.detector.threshold = self.score_threshold
+        return self
+
+    def _results_of_normal(self, images: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> list[ImageScore]:
+        if not images:
+            raise CalibrationError("there are no held-out normal images to calibrate on", "provide more images of good parts")
+        logger.info("calibrating on %d held-out images", len(images))
+        return [_or_raise(scored) for scored in track(self._score(images, steps), "calibrate", len(images))]
+
+    def _set_thresholds(self, results: Sequence[ImageScore], rules: ThresholdRules) -> Self:
         scores = np.array([result.score for result in results])
         seed = self.detector.runtime.seed
-        self.score_threshold = calibrate_images(scores, settings, self.fingerprint(), seed=seed)
+        self.score_threshold = calibrate_images(scores, rules, self.fingerprint(), seed=seed)
         maps = [JudgedMap(result.anomaly_map, self.defects) for result in results if result.anomaly_map is not None]
-        pixel = calibrate_pixels(maps, settings, self.fingerprint(pixels=True), seed=seed) if maps else None
+        pixel = calibrate_pixels(maps, rules, self.fingerprint(pixels=True), seed=seed) if maps else None
         self.pixel_threshold = pixel and pixel.model_copy(update=region_of_interest(self.defects, pixel))
         if maps and self.defects.pixel_threshold is not None:
             self.pixel_threshold = PixelThreshold.by_hand(self.defects.pixel_threshold, "explicit", pixel)
@@ -215,7 +270,7 @@ class Pipeline:
         anomaly_map
             What `score` gave.
         rendered
-            The same at the size of its image, (H, W), where it is at hand.
+            The same at the size of its image, (H, W), where it is at hand; a large one is better not made.
         image_space
             Whether regions have their box on the image too.
 
@@ -229,8 +284,10 @@ class Pipeline:
         if anomaly_map is None:
             raise DetectorError(f"{self.name} makes no anomaly maps", "choose a detector with maps: pyimgano list-models")
         median = self.pixel_threshold.normal_median if self.pixel_threshold is not None else None
+        if rendered is None and not anomaly_map.large:
+            rendered = anomaly_map.render()
         return extract_defects_from_anomaly_map(
-            anomaly_map.render() if rendered is None else rendered,
+            anomaly_map if rendered is None else rendered,
             self.defects,
             pixel_threshold=self.pixel_threshold,
             normal_median=median,
@@ -241,7 +298,12 @@ class Pipeline:
         tiled = self.tiling.tile_size is not None
         size = 1 if tiled else self.detector.runtime.images_per_batch  # the tiles of one large image are batches of their own
         for batch in batched(ImageSource(items, ahead=1 if tiled else AHEAD).outcomes(), size):
-            readable = [outcome for _, outcome in batch if not isinstance(outcome, ImageError)]
+            as_paths = self.detector.takes_paths and not self._prepares
+            readable = [
+                item if as_paths and not isinstance(item, np.ndarray) else outcome
+                for item, outcome in batch
+                if not isinstance(outcome, ImageError)
+            ]
             results = iter(self._score_batch(readable, steps))
             for item, outcome in batch:
                 if isinstance(outcome, ImageError):
@@ -254,12 +316,12 @@ class Pipeline:
                 else:
                     yield Scored(item, image=outcome, result=result)
 
-    def _score_batch(self, images: list[Image], steps: Sequence[PostprocessStep]) -> list[ImageScore | PyimganoError]:
+    def _score_batch(self, images: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> list[ImageScore | PyimganoError]:
         """Score a batch; if it fails, score its images one by one, so that one image costs only itself."""
         if not images:
             return []
         try:
-            prepared = [self._prepare(image) for image in images]
+            prepared = [self._prepare(image) if isinstance(image, np.ndarray) else image for image in images]
             return [_postprocessed(result, steps) for result in self.detector.score_images(prepared)]
         except Exception as error:  # a plugin's detector may raise anything; below it is tied to its image
             if len(images) == 1:

@@ -161,14 +161,19 @@ def _metric(
 def register_commands() -> Iterable[CommandSpec]:
     commands = {
         "demo": "Train and inspect on real photographs, and print how well it went",
-        "train": "Learn from good images, calibrate thresholds, write a bundle",
+        "train": "Learn from good images, calibrate thresholds, write a run or a bundle",
         "infer": "Score images with a trained bundle; one JSON line each",
         "benchmark": "Compare models on datasets, at thresholds fixed before the test",
         "defects": "Judge saved anomaly maps again, without the model",
+        "bundle": "Verify, inspect, compare, edit, recalibrate and sign bundles",
+        "validate-infer-config": "Find everything that is wrong with an infer_config.json or a bundle",
+        "doctor": "Check this installation and say what to do next",
+        "runs": "List runs of train and benchmark, and compare two, with a gate for CI",
         "list-plugins": "Show every plugin, whether it works, and how to mend it",
         "list-models": "List the detectors of all installed plugins",
         "datasets": "List dataset layouts, summarise a dataset, find what is wrong with one",
         "show": "Show a component and its options",
+        "schema": "Print the JSON schema of a config",
     }
     return [
         CommandSpec(name=name, summary=summary, app=f"pyimgano.cli.{name.replace('-', '_')}:app")

@@ -6,7 +6,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pyimgano.discovery import CORE, PluginIndex, PluginRecord, installed_plugins
@@ -22,7 +22,8 @@ from pyimgano.errors import (
 from pyimgano.specs import DetectorSpec
 
 if TYPE_CHECKING:
-    from pyimgano.contracts import Dataset, DatasetSplit, Detector, Embedder, Runtime
+    from pyimgano.choice import Choice
+    from pyimgano.contracts import Dataset, DatasetSplit, Detector, Embedder, NamedCorruption, Runtime
     from pyimgano.options import Options
 
 logger = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ def create_model(
     batch_size
         Images per forward pass; 0 lets the detector choose.
     amp
-        Reduced precision where the device has it.
+        Reduced precision where the device has it, for detectors that know it; others are warned of and go on in full.
     seed
         Seed of every random choice the detector makes.
     embedder
@@ -212,15 +213,28 @@ def create_model(
 
 
 def build_detector(entry: Entry, values: Mapping[str, Any], runtime: Runtime, embedder: Embedder | None = None) -> Detector:
-    """Validate options and runtime against the spec, then import the factory and call it; nothing heavy loads before."""
+    """Validate options and runtime against the spec, then import the factory and call it; nothing heavy loads before.
+
+    What it makes may be a `Detector` or an object of another library, which is adapted as `DetectorSpec.inputs` declares.
+    """
     spec: DetectorSpec = entry.spec
     options = entry.parse_options(values)
     check_device(spec, runtime.device)
     if embedder is not None and not spec.embedder:
         raise PluginError(f"{spec.name} does not take an embedder", f"pyimgano show detector {spec.name}")
     factory = entry.factory()
-    detector: Detector = factory(options, runtime) if embedder is None else factory(options, runtime, embedder=embedder)
-    return detector
+    if runtime.amp and not spec.amp:
+        warn_of_full_precision(spec)
+        runtime = replace(runtime, amp=False)
+    made = factory(options, runtime) if embedder is None else factory(options, runtime, embedder=embedder)
+    from pyimgano.contracts.adapter import adapt
+
+    return adapt(made, spec, options, runtime)
+
+
+def warn_of_full_precision(spec: DetectorSpec) -> None:
+    """Warn that a detector knows no reduced precision."""
+    logger.warning("%s knows no reduced precision (amp), so it computes in full precision", spec.name)
 
 
 def check_device(spec: DetectorSpec, device: str) -> None:
@@ -278,3 +292,17 @@ def build_component(entry: Entry, values: Mapping[str, Any]) -> Any:
     """Validate options, then import the factory of any kind but a detector and call it."""
     options = entry.parse_options(values)
     return entry.factory()(options)
+
+
+def build_corruption(choice: Choice) -> NamedCorruption:
+    """Return a corruption with its identity, which checks what the plugin's own returns."""
+    from pyimgano.contracts import NamedCorruption
+    from pyimgano.options import recorded
+
+    entry = find("corruption", choice.name)
+    component = build_component(entry, choice.options)
+    spec = entry.spec
+    options = recorded(entry.parse_options(choice.options))
+    return NamedCorruption(
+        component, spec.name, entry.full_name, entry.record.version, options, spec.severities, spec.moves_pixels
+    )

@@ -48,6 +48,15 @@ class ComponentSpec:
     deprecated: str | None = None
 
 
+@dataclass(frozen=True)
+class WeightsPlace:
+    """Pretrained weights by `name`, the `place` where they lie (None where they do not), and the command that gets them."""
+
+    name: str
+    place: str | None = None
+    fix: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DetectorSpec(ComponentSpec):
     """A detector.
@@ -63,11 +72,28 @@ class DetectorSpec(ComponentSpec):
     devices
         Devices it can run on.
     inputs
-        What its scoring takes: a list of ``arrays`` of any sizes, one stacked ``batch``, or file ``paths``.
+        The factory may return an object of another library that is no `pyimgano.Detector`. This says what its methods take,
+        the X below, so that nothing has to be tried:
+
+        - ``arrays``: a list of RGB uint8 arrays (H, W, 3), whose sizes may differ;
+        - ``batch``: one stacked array (N, H, W, 3), a call for each size; training images must be of one size;
+        - ``paths``: a list of file names: those of the images, or of temporary PNG files where something was done to an image
+          before it (preprocessing, tiles) or it came as an array.
+
+        It needs ``fit(X)``, which gets all training images at once, and ``decision_function(X)``, which returns (N,) scores,
+        higher is more anomalous; unless ``maps`` is False also ``predict_anomaly_map(X)``, N maps (h, w), or
+        ``get_anomaly_map(x)``, the map of one image; for bundles also ``state()``, which returns named arrays, and
+        ``load_state(arrays)``. A `pyimgano.Detector` gets arrays always and leaves this out.
     embedder
         Whether the factory takes a caller's own ``embedder=``.
+    amp
+        Whether reduced precision (``--amp``) changes how it computes; where not, asking for it is warned of and ignored.
     presets
         Named sets of option values.
+    weights_at
+        ``"package.module:function"``, which tells ``pyimgano doctor`` whether the weights that options name are on this
+        machine: called as ``function(options)``, it returns a `WeightsPlace`. It must do without a network and without
+        what `requires` brings.
     """
 
     kind: ClassVar[str] = "detector"
@@ -78,7 +104,9 @@ class DetectorSpec(ComponentSpec):
     devices: tuple[str, ...] = ("cpu",)
     inputs: Literal["arrays", "batch", "paths"] = "arrays"
     embedder: bool = False
+    amp: bool = False
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    weights_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

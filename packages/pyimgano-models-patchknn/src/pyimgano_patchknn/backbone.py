@@ -16,7 +16,8 @@ from pyimgano.discovery.requirements import install_command
 from pyimgano.errors import WeightsError
 from pyimgano.images import Image, resize
 from pyimgano_patchknn.network import Network
-from pyimgano_patchknn.weights import LITE0_PACKAGE, timm_name
+from pyimgano_patchknn.places import LITE0_PACKAGE
+from pyimgano_patchknn.weights import timm_name
 
 STRIDES = (8, 16)
 

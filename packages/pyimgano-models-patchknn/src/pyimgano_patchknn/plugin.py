@@ -9,6 +9,7 @@ from pyimgano import hookimpl
 from pyimgano.specs import DetectorSpec
 
 _TORCH = ("safetensors>=0.4.3", "timm>=1.0.9", "torch>=2.4", "torchvision>=0.19")
+_WEIGHTS_AT = "pyimgano_patchknn.places:weights_at"
 _CONVOLUTIONAL: Mapping[str, Mapping[str, Any]] = {
     "industrial-fast": {"backbone": "efficientnet_lite0", "coreset_sampling_ratio": 0.02},
     "industrial-balanced": {"backbone": "efficientnet_lite0", "coreset_sampling_ratio": 0.1},
@@ -31,8 +32,10 @@ def _patchcore() -> DetectorSpec:
         requires=_TORCH,
         extra="torch",
         weights="download",
+        weights_at=_WEIGHTS_AT,
         devices=("cpu", "cuda"),
         embedder=True,
+        amp=True,
         presets=_CONVOLUTIONAL,
     )
 
@@ -47,8 +50,10 @@ def _softpatch() -> DetectorSpec:
         requires=_TORCH,
         extra="torch",
         weights="download",
+        weights_at=_WEIGHTS_AT,
         devices=("cpu", "cuda"),
         embedder=True,
+        amp=True,
         presets=_CONVOLUTIONAL,
     )
 
@@ -64,8 +69,10 @@ def _anomalydino() -> DetectorSpec:
         requires=_TORCH,
         extra="torch",
         weights="download",
+        weights_at=_WEIGHTS_AT,
         devices=("cpu", "cuda"),
         embedder=True,
+        amp=True,
         presets={
             "industrial-fast": {"short_side": 280, "rotations": 1, "coreset_sampling_ratio": 0.1},
             "industrial-balanced": {"short_side": 448, "coreset_sampling_ratio": 0.25},
@@ -85,8 +92,10 @@ def _superad() -> DetectorSpec:
         requires=_TORCH,
         extra="torch",
         weights="download",
+        weights_at=_WEIGHTS_AT,
         devices=("cpu", "cuda"),
         embedder=True,
+        amp=True,
         presets={
             "industrial-fast": {"backbone": "dinov2_vits14", "short_side": 448, "references": 8, "rotations": 1},
             "industrial-balanced": {"backbone": "dinov2_vitb14", "short_side": 448, "rotations": 4},

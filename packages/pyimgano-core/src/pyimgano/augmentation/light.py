@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.augmentation.pixels import Pixels, channel_count, check_uint8
 from pyimgano.errors import OptionsError
-from pyimgano.preprocessing.pixels import apply_curves, change_planes, check_number, scale_channels
+from pyimgano.preprocessing.pixels import apply_curves, check_number, scale_channels
 
 Field = NDArray[np.float32]
 
 _REACH = 4.0
+_PLANCK = 14388.0
+"""Second radiation constant, in micrometres times kelvin."""
+_WAVELENGTHS = (0.61, 0.545, 0.465)
+"""Where red, green and blue of a usual sensor are most sensitive, in micrometres."""
 
 
 def brightness(image: Pixels, shift: float) -> Pixels:
@@ -55,6 +61,32 @@ def random_channel_gain(image: Pixels, rng: np.random.Generator, strength: float
     return channel_gain(image, draw_channel_gains(rng, channel_count(image.shape), strength))
 
 
+def color_temperature(image: Pixels, mired: float) -> Pixels:
+    """Return the image as under a lamp of another colour temperature, with green as bright as before.
+
+    Channels are scaled by the ratio of two black bodies in Wien's approximation, each at one wavelength. A grey image changes
+    by what the luma of white changes by.
+
+    Parameters
+    ----------
+    image
+        Grey (H, W) or RGB (H, W, 3), uint8.
+    mired
+        Change of 10^6 / kelvin, in [-300, 300]: above 0 warmer, below 0 colder; 0 changes nothing.
+    """
+    check_uint8(image)
+    check_number("color_temperature", mired, -300, 300)
+    red, green, blue = (math.exp(-_PLANCK * mired * 1e-6 / length) for length in _WAVELENGTHS)
+    luma = (0.299 * red + 0.587 * green + 0.114 * blue) / green
+    return channel_gain(image, (luma,) if image.ndim == 2 else (red / green, 1.0, blue / green))
+
+
+def dimmed(image: Pixels, gain: Field) -> Pixels:
+    """Return the image with every pixel multiplied by its `gain`, (H, W) float32 in [0, 1]."""
+    factors = gain if image.ndim == 2 else cv2.merge([gain] * 3)
+    return np.asarray(cv2.multiply(image, factors, dtype=cv2.CV_8U), dtype=np.uint8)
+
+
 def vignette(image: Pixels, strength: float) -> Pixels:
     """Return the image darkened towards its corners.
 
@@ -73,7 +105,7 @@ def vignette(image: Pixels, strength: float) -> Pixels:
     down, across = (_centred(side) for side in image.shape[:2])
     corner = float(down[-1] ** 2 + across[-1] ** 2) or 1.0
     gain = 1 - np.float32(strength / corner) * (down[:, None] ** 2 + across[None, :] ** 2)
-    return np.asarray(change_planes(image, lambda values, _: values * gain), dtype=np.uint8)
+    return dimmed(image, gain)
 
 
 def _centred(side: int) -> Field:
@@ -136,8 +168,8 @@ def glare(image: Pixels, spots: Sequence[GlareSpot], strength: float) -> Pixels:
     cover = np.zeros(image.shape[:2], dtype=np.float32)
     for spot in spots:
         _cover(cover, spot)
-    cover *= np.float32(strength)
-    return np.asarray(change_planes(image, lambda values, _: values + (255 - values) * cover), dtype=np.uint8)
+    darkness = np.asarray(cv2.bitwise_not(image), dtype=np.uint8)
+    return np.asarray(cv2.bitwise_not(dimmed(darkness, 1 - np.float32(strength) * cover)), dtype=np.uint8)
 
 
 def _cover(cover: Field, spot: GlareSpot) -> None:

@@ -3,7 +3,7 @@
 from pyimgano.calibration.image import calibrate_images, calibrate_threshold, score_quantile, split_conformal
 from pyimgano.calibration.pixel import PixelQuantile, calibrate_normal_pixel_quantile_threshold, calibrate_pixels
 from pyimgano.calibration.record import ImageThreshold, PixelThreshold, ThresholdRecord
-from pyimgano.calibration.settings import CalibrationSettings
+from pyimgano.calibration.settings import CalibrationSettings, ThresholdRules
 
 __all__ = [
     "CalibrationSettings",
@@ -11,6 +11,7 @@ __all__ = [
     "PixelQuantile",
     "PixelThreshold",
     "ThresholdRecord",
+    "ThresholdRules",
     "calibrate_images",
     "calibrate_normal_pixel_quantile_threshold",
     "calibrate_pixels",

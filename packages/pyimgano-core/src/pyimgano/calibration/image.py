@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyimgano.calibration.bootstrap import Floats, score_interval
 from pyimgano.calibration.record import ImageThreshold, ScoreSummary
-from pyimgano.calibration.settings import CalibrationSettings
+from pyimgano.calibration.settings import ThresholdRules
 from pyimgano.errors import CalibrationError
 from pyimgano.images import ImageLike
 
@@ -96,7 +96,7 @@ def score_quantile(
 
 
 def calibrate_images(
-    scores: NDArray[np.floating[Any]], settings: CalibrationSettings, chain: str | None, *, seed: int = 0
+    scores: NDArray[np.floating[Any]], settings: ThresholdRules, chain: str | None, *, seed: int = 0
 ) -> ImageThreshold:
     """Return the image threshold by the strategy that the settings name."""
     if settings.image_threshold_strategy == "quantile":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyimgano.calibration.bootstrap import NormalPixels, binned_median, deviation_interval, quantile_interval
 from pyimgano.calibration.record import PixelThreshold, ScoreSummary
-from pyimgano.calibration.settings import CalibrationSettings
+from pyimgano.calibration.settings import ThresholdRules
 from pyimgano.errors import CalibrationError
 
 SCALED_QUANTILE = 0.95
@@ -36,7 +36,7 @@ def calibrate_normal_pixel_quantile_threshold(
 
 
 def calibrate_pixels(
-    maps: Sequence[NormalPixels], settings: CalibrationSettings, chain: str | None = None, *, seed: int = 0
+    maps: Sequence[NormalPixels], settings: ThresholdRules, chain: str | None = None, *, seed: int = 0
 ) -> PixelThreshold | None:
     """Return the pixel threshold by the strategy that the settings name, from maps of held-out normal images.
 

@@ -14,7 +14,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 class ScoreSummary(BaseModel):
     """What the calibration scores looked like."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     count: int
     min: FiniteFloat
@@ -59,7 +59,7 @@ class ThresholdRecord(BaseModel):
         Why it is weaker than asked for, or None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: FiniteFloat
     method: str

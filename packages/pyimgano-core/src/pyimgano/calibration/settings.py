@@ -9,12 +9,9 @@ from pydantic import Field
 from pyimgano.options import Options
 
 
-class CalibrationSettings(Options):
-    """How thresholds are calibrated on held-out normal images."""
+class ThresholdRules(Options):
+    """How thresholds follow from held-out normal images."""
 
-    calibration_fraction: float = Field(
-        0.2, gt=0, lt=1, description="Share of the good training images that is held out for the thresholds."
-    )
     image_threshold_strategy: Literal["split_conformal", "quantile"] = Field(
         "split_conformal", description="A guaranteed false-alarm rate, or a plain quantile of held-out normal scores."
     )
@@ -36,4 +33,12 @@ class CalibrationSettings(Options):
     pixel_factor: float = Field(1.421, gt=0, description="Factor on the 0.95 quantile, for the strategy scaled_quantile.")
     quantile_method: Literal["linear", "higher"] = Field(
         "linear", description="How the pixel quantile falls between two pixels, as in numpy.quantile."
+    )
+
+
+class CalibrationSettings(ThresholdRules):
+    """The same, and how many images are held out for it."""
+
+    calibration_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of the good training images that is held out for the thresholds."
     )

@@ -85,7 +85,7 @@ def _root(
 
     flags: GlobalFlags = context.obj
     logs.set_up(flags.verbosity, flags.log_file)
-    if context.invoked_subcommand != "list-plugins":
+    if context.invoked_subcommand not in ("list-plugins", "doctor"):
         for record in installed_plugins().unusable():
             logs.ROOT.warning("plugin %s is %s: %s", record.distribution, record.status, record.problems[0].message)
 
@@ -140,3 +140,8 @@ def benchmark() -> None:
 def infer() -> None:
     """Entry point of ``pyimgano-infer``."""
     main(["infer", *sys.argv[1:]])
+
+
+def validate_infer_config() -> None:
+    """Entry point of ``pyimgano-validate-infer-config``."""
+    main(["validate-infer-config", *sys.argv[1:]])

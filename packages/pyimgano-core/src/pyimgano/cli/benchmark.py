@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,19 +11,19 @@ import typer
 
 from pyimgano.calibration import CalibrationSettings
 from pyimgano.choice import Choice
-from pyimgano.cli import flags
+from pyimgano.cli import flags, tiling_flags
+from pyimgano.cli.plans import show_parts
 from pyimgano.cli.settings_flags import settings_flags
-from pyimgano.cli.tables import show_table, table
-from pyimgano.errors import MissingDependencyError, OptionsError, OutputError
+from pyimgano.cli.tables import show_table
+from pyimgano.errors import OptionsError, OutputError
 from pyimgano.evaluation import BenchmarkConfig, run_benchmark
 from pyimgano.evaluation.config import read_config
 from pyimgano.evaluation.plan import Plan
 from pyimgano.options import from_pairs, parse
 from pyimgano.postprocess.options import AnomalyMapOptions
+from pyimgano.preprocessing import IlluminationOptions
 from pyimgano.reporting.files import save_run_report
 from pyimgano.reporting.strict_json import document
-
-logger = logging.getLogger(__name__)
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -45,11 +44,17 @@ COLUMNS = {
     epilog="Example: pyimgano benchmark --dataset mvtec --root mvtec_ad --category all --model vision_filterbank "
     "--model vision_patchcore,backbone=efficientnet_lite0 --save-run runs/first"
 )
-@settings_flags(settings=BenchmarkConfig, calibration=CalibrationSettings, anomaly_map=AnomalyMapOptions)
+@settings_flags(
+    settings=BenchmarkConfig,
+    calibration=CalibrationSettings,
+    anomaly_map=AnomalyMapOptions,
+    preprocessing=IlluminationOptions,
+)
 def benchmark(
     settings: dict[str, Any],
     calibration: dict[str, Any],
     anomaly_map: dict[str, Any],
+    preprocessing: dict[str, Any],
     model: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[,KEY=VALUE...]", help="Detector, with options of its own; may be given again."),
@@ -78,8 +83,11 @@ def benchmark(
 ) -> None:
     """Fit, calibrate on held-out good images, then test once: what would have happened on the line."""
     lists = {"models": model, "postprocess": postprocess, "metrics": metric}
+    tiling = settings.pop("tiling", {})
     values = (read_config(config) if config is not None else {}) | settings
     _override(values, "calibration", calibration)
+    _override(values, "preprocessing", preprocessing)
+    _tile(values, tiling)
     _override(values, "dataset_options", from_pairs(dataset_option or ()))
     values |= {name: [Choice.read(text) for text in texts] for name, texts in lists.items() if texts}
     settled = _parsed(values)
@@ -120,6 +128,12 @@ def _override(values: dict[str, Any], name: str, given: Mapping[str, Any]) -> No
     values[name] = {**old, **given} if isinstance(old, Mapping) else old
 
 
+def _tile(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Put what the line says about tiles over the config; models learn from tiles too unless told otherwise."""
+    old = values.get("tiling", {})
+    values["tiling"] = tiling_flags.on_tiles(tiling_flags.above(old, given)) if isinstance(old, Mapping) else old
+
+
 def _parsed(values: Mapping[str, Any]) -> BenchmarkConfig:
     known = values.keys() <= BenchmarkConfig.model_fields.keys()
     if known and not values.get("models"):  # beside an unknown key, that is the better reason
@@ -138,16 +152,10 @@ def _json_object(text: str | None) -> dict[str, Any]:
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:
-    records = [part.record() for part in plan.parts]
     if as_json:
-        typer.echo(document({"parts": records, "settings": plan.config}), nl=False)
+        typer.echo(document({"parts": [part.record() for part in plan.parts], "settings": plan.config}), nl=False)
         return
-    rows = [[part["kind"], part["name"], part["version"] or "-", _options(part["options"])] for part in records]
-    typer.echo(table(["KIND", "COMPONENT", "VERSION", "OPTIONS"], rows))
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
+    show_parts(plan)
 
 
 def _print_tables(report: Mapping[str, Any]) -> None:
@@ -174,9 +182,8 @@ def _cell(results: Mapping[str, Any], path: tuple[str, ...]) -> str:
 
 
 def _write_html(folder: Path) -> None:
-    from pyimgano.reporting.html import write_html
+    from pyimgano.reporting.html import write_html_where_possible
 
-    try:
-        typer.echo(f"report  {write_html(folder)}", err=True)
-    except MissingDependencyError as error:
-        logger.warning("%s; everything else is in %s. Next: %s", error.problem, folder, error.next_step)
+    page = write_html_where_possible(folder)
+    if page is not None:
+        typer.echo(f"report  {page}", err=True)

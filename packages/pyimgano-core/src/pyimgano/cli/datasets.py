@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyimgano.cli.tables import table
+from pyimgano.cli.tables import print_json, table
 from pyimgano.discovery import installed_plugins
 from pyimgano.registry import build_component, find
 
@@ -34,7 +34,7 @@ def list_datasets(as_json: AsJson = False) -> None:
             | {"summary": spec.summary}
             for spec, plugin in found
         ]
-        _print_json(rows)
+        print_json(rows)
         return
     cells = [[spec.name, plugin, "yes" if spec.masks else "no", spec.summary] for spec, plugin in found]
     typer.echo(table(["DATASET", "PLUGIN", "MASKS", "SUMMARY"], cells))
@@ -55,7 +55,7 @@ def info(
     dataset = _dataset(name, root, category, dataset_option)
     summaries = {chosen: summarise(one.load()) for chosen, one in per_category(dataset)}
     if as_json:
-        _print_json([{"category": chosen, **summary} for chosen, summary in summaries.items()])
+        print_json([{"category": chosen, **summary} for chosen, summary in summaries.items()])
         return
     typer.echo("\n\n".join(_summary(chosen or name, summary) for chosen, summary in summaries.items()))
 
@@ -85,7 +85,7 @@ def lint(
             {"kind": finding.kind, "path": finding.path, "problem": finding.problem, "mend": finding.mend}
             for finding in findings
         ]
-        _print_json({"dataset": name, "root": root, "images": images, "findings": rows})
+        print_json({"dataset": name, "root": root, "images": images, "findings": rows})
     else:
         for finding in findings:
             typer.echo(f"{finding.kind}: {finding.problem}\n  mend: {finding.mend}")
@@ -115,9 +115,3 @@ def _summary(title: str, summary: Mapping[str, Any]) -> str:
         ("sizes", ", ".join(f"{size} ({count})" for size, count in summary["sizes"].items())),
     ]
     return "\n".join([title, *(f"  {key:<12}{value}" for key, value in rows)])
-
-
-def _print_json(value: Any) -> None:
-    from pyimgano.reporting.strict_json import document
-
-    typer.echo(document(value), nl=False)

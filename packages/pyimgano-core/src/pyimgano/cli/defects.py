@@ -12,7 +12,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from pyimgano.calibration import PixelThreshold
 from pyimgano.cli import defects_flags, flags
 from pyimgano.cli.settings_flags import settings_flags
 from pyimgano.datasets.files import natural
@@ -46,13 +45,13 @@ def defects(
     overwrite: flags.Overwrite = False,
 ) -> None:
     """Find defects in saved maps and write one JSON record per map, with its mask and regions."""
-    config, threshold = DefectsConfig(), None
+    config, threshold, calibrated = DefectsConfig(), None, None
     if infer_config is not None:
         trained = read_infer_config(infer_config)
         config, threshold = trained.defects.config(), trained.pixel_threshold()
+        calibrated = trained.calibrated_pixel_threshold()
     config = defects_flags.resolve(config, preset, settings)
-    if "pixel_threshold" in settings and config.pixel_threshold is not None:
-        threshold = PixelThreshold.by_hand(config.pixel_threshold, "explicit", threshold)
+    threshold = defects_flags.pixel_threshold(config, settings, threshold, calibrated)
     files = _files(maps)
     if save_masks is not None:
         new_folder(save_masks, overwrite)

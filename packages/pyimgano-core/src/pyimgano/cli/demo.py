@@ -9,20 +9,17 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from pyimgano.calibration import CalibrationSettings
 from pyimgano.cli import flags
 from pyimgano.cli.tables import table
-from pyimgano.contracts import Runtime
 from pyimgano.discovery import installed_plugins
 from pyimgano.discovery.requirements import missing_requirements, unmet_by
 from pyimgano.inference import infer_iter
 from pyimgano.inference.outputs import ResultWriter
 from pyimgano.metrics.image import Confusion, roc_auc
-from pyimgano.pipeline import Pipeline
 from pyimgano.progress import track
-from pyimgano.registry import load_dataset
-from pyimgano.workbench.bundle import Bundle, check_writable, write_bundle
-from pyimgano.workbench.training import TrainingRun, train
+from pyimgano.workbench.bundle import Bundle, check_writable
+from pyimgano.workbench.config import DatasetConfig, ModelConfig, OutputConfig, TrainConfig
+from pyimgano.workbench.training import TrainingRun, run_training
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -44,16 +41,19 @@ def demo(
     check_writable(output / "bundle", overwrite)
     chosen, options = (model, {}) if model is not None else _best_model()
     name = dataset or ("elpv" if importlib.util.find_spec("elpv_dataset") else "surface")
-    settings: dict[str, Any] = {"seed": seed, "limit": 150} if name == "elpv" else {}
-    data = load_dataset(name, **settings)
+    limits: dict[str, Any] = {"seed": seed, "limit": 150} if name == "elpv" else {}
     typer.echo(f"model    {chosen} {' '.join(f'{key}={value}' for key, value in options.items())}")
     typer.echo(
         f"dataset  {name}"
         + ("" if name != "surface" or dataset else " (synthetic; 'pip install elpv-dataset' for photographs)")
     )
-    pipeline = Pipeline.create(chosen, options, Runtime(device=device, seed=seed))
-    run = train(data, pipeline, CalibrationSettings(), seed, name)
-    write_bundle(output / "bundle", run.files(), overwrite)
+    settings = TrainConfig(
+        seed=seed,
+        dataset=DatasetConfig(name=name, options=limits),
+        model=ModelConfig(name=chosen, options=options, device=device),
+        output=OutputConfig(deploy_bundle=output / "bundle"),
+    )
+    run = run_training(settings, overwrite=overwrite)
     labels, scores = _inspect(run, output, overwrite)
     typer.echo("\n" + _report(run, labels, scores, output))
 

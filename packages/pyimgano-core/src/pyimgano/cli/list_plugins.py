@@ -49,7 +49,7 @@ def _listing(records: list[PluginRecord], timings: bool) -> str:
             record.distribution if names.count(record.distribution) == 1 else record.candidate.label,
             record.version or "-",
             record.status,
-            _provides(record),
+            record.provided(),
             *([f"{record.milliseconds:.1f} ms"] if timings else []),
         ]
         for record in records
@@ -71,11 +71,6 @@ def _problems(record: PluginRecord) -> list[str]:
     if record.status in ("broken", "incompatible"):
         lines.append(f"    skip  PYIMGANO_DISABLE={record.distribution}")
     return lines
-
-
-def _provides(record: PluginRecord) -> str:
-    counts = record.counts()
-    return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items()) or "nothing"
 
 
 def _trace(records: list[PluginRecord], name: str) -> str:

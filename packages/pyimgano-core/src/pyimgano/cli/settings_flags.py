@@ -89,7 +89,7 @@ class Leaf:
         info = typer.Option(
             f"{self.flag}/--no-{self.flag.removeprefix('--')}" if kind is bool else self.flag,
             metavar=self._metavar(),
-            help=f"{self.field.description}  [default: {_shown(self.field.get_default())}]",
+            help=self._help(),
             show_default=False,
         )
         annotation = Annotated[kind | None, info]
@@ -105,6 +105,10 @@ class Leaf:
             except ValueError as error:
                 raise OptionsError(f"{self.flag} is not JSON: {error}", "quote it, so that the shell leaves it alone") from None
         values[self.path[-1]] = None if value == NONE and self.may_be_none else value
+
+    def _help(self) -> str:
+        default = "" if self.field.is_required() else f"  [default: {_shown(self.field.get_default())}]"
+        return f"{self.field.description}{default}"
 
     def _metavar(self) -> str | None:
         if get_origin(self.field.annotation) is Literal:

@@ -1,9 +1,10 @@
-"""Plain tables for pipes, and framed ones for terminals."""
+"""Plain tables for pipes, framed ones for terminals, and JSON."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -27,3 +28,10 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         framed.add_row(*(Text(cell) for cell in row))
     Console().print(framed)
+
+
+def print_json(value: Any) -> None:
+    """Print a value to stdout as a strict JSON document."""
+    from pyimgano.reporting.strict_json import document
+
+    sys.stdout.write(document(value))

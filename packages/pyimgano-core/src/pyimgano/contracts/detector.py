@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from pyimgano.calibration.record import ThresholdRecord
 from pyimgano.errors import DetectorError, NotFittedError
-from pyimgano.images import Image, ImageLike, ImageSource
+from pyimgano.images import Image, ImageLike, ImageSource, batched
 from pyimgano.maps import AnomalyMap
 
 
 class Embedder(Protocol):
-    """Patch features of a caller's own making: RGB uint8 arrays to float32 grids (N, h, w, D)."""
+    """Patch features of a caller's own making, from a list of RGB uint8 arrays (H, W, 3).
 
-    def __call__(self, images: Sequence[Image], /) -> NDArray[np.float32]: ...
+    It returns float32 grids: stacked (N, h, w, D), or one (h, w, D) per image, whose sizes may differ. A detector may take
+    more, as several layers, and says so.
+    """
+
+    def __call__(self, images: Sequence[Image], /) -> NDArray[np.float32] | Sequence[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Detector(ABC):
 
     weights: Mapping[str, Any] | None = None
     """Where the pretrained weights that were used come from, once they are loaded; None without any."""
+    takes_paths = False
+    """Whether it reads files itself, so that it is handed paths wherever nothing is done to an image before it."""
 
     def __init__(self, options: Any, runtime: Runtime) -> None:
         self.options = options
@@ -117,10 +123,9 @@ class Detector(ABC):
         """
         if not self._fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted", "call fit() with images of good parts first")
-        arrays = list(ImageSource(images))
-        scores = self._score(arrays) if arrays else []
-        if len(scores) != len(arrays):
-            raise DetectorError(f"{type(self).__name__} returned {len(scores)} results for {len(arrays)} images")
+        scores = self._score_source(ImageSource(images)) if len(images) else []
+        if len(scores) != len(images):
+            raise DetectorError(f"{type(self).__name__} returned {len(scores)} results for {len(images)} images")
         for place, result in enumerate(scores):
             if not isinstance(result, ImageScore):
                 kind = type(result).__name__
@@ -128,6 +133,14 @@ class Detector(ABC):
             if not np.isfinite(result.score):
                 raise DetectorError(f"{type(self).__name__} gave image {place} of the batch the score {result.score}")
         return scores
+
+    def _score_source(self, images: ImageSource) -> list[ImageScore]:
+        """Score images that are not decoded yet; where a detector is adapted, not all of them need to be."""
+        return self._score(list(images))
+
+    def check_savable(self) -> None:
+        """Raise `BundleError` if what is learned cannot be saved, as where an adapted detector has no `state`."""
+        return
 
     def decision_function(self, images: Iterable[ImageLike]) -> NDArray[np.float64]:
         """Return one score per image, (N,) float64; higher is more anomalous."""
@@ -156,5 +169,6 @@ class Detector(ABC):
 
     def _stream(self, images: Iterable[ImageLike]) -> Iterator[ImageScore]:
         source = images if isinstance(images, ImageSource) else ImageSource(list(images))
-        for batch in source.batches(self.runtime.images_per_batch):
+        images = source.items if self.takes_paths and source.untouched else source
+        for batch in batched(images, self.runtime.images_per_batch):
             yield from self.score_images(batch)

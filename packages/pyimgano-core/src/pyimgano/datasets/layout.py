@@ -90,6 +90,12 @@ def per_category(dataset: Dataset) -> Iterator[tuple[str | None, Dataset]]:
         yield name, type(dataset)(dataset.options.model_copy(update={"category": name}))
 
 
+def images_root(dataset: Dataset) -> Path | None:
+    """Return the folder that the images of a dataset are named from; None for a dataset that keeps its own."""
+    place: Path | None = getattr(dataset.options, "root", None)
+    return place.parent if place is not None and place.is_file() else place
+
+
 def good_samples(root: Path, name: str) -> tuple[Sample, ...]:
     """Return the images of the folder `name` of `root`, which must be there."""
     folder = root / name

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, field_validator
 
 from pyimgano.defects.blocks import LARGEST_SIDE, Hysteresis, MapSmoothing, MergeNearby, ShapeFilters, Share, flag, odd
 from pyimgano.options import Options
@@ -96,10 +96,9 @@ class DefectsConfig(Options):
     )
     mask_format: MaskFormat = Field("png", description="Format of mask files.", json_schema_extra=flag("mask-format"))
 
-    @model_validator(mode="after")
-    def _has_an_inside(self) -> Self:
-        if self.roi_xyxy_norm is not None:
-            left, top, right, bottom = self.roi_xyxy_norm
-            if not (left < right and top < bottom):
-                raise ValueError("roi_xyxy_norm must be left, top, right, bottom with left < right and top < bottom")
-        return self
+    @field_validator("roi_xyxy_norm")
+    @classmethod
+    def _has_an_inside(cls, box: Box | None) -> Box | None:
+        if box is not None and not (box[0] < box[2] and box[1] < box[3]):
+            raise ValueError("roi_xyxy_norm must be left, top, right, bottom with left < right and top < bottom")
+        return box

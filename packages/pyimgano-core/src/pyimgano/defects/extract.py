@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyimgano.calibration import ThresholdRecord
-from pyimgano.defects.checks import Mask, Values, above, checked_map
+from pyimgano.defects.checks import Mask, Values, above
 from pyimgano.defects.components import Components
 from pyimgano.defects.config import DefectsConfig, MaskFormat
 from pyimgano.defects.filters import passing
-from pyimgano.defects.hysteresis import hysteresis_mask
+from pyimgano.defects.hysteresis import check_levels
 from pyimgano.defects.measures import Measures
 from pyimgano.defects.morphology import closed, dilated, filled, opened
+from pyimgano.defects.pixels import JudgedPixels, prepare_map
 from pyimgano.defects.regions import Region, list_regions
-from pyimgano.defects.roi import validity_mask
-from pyimgano.defects.smoothing import smooth_anomaly_map
 from pyimgano.errors import OptionsError
+from pyimgano.maps import AnomalyMap
+
+__all__ = ["Defects", "extract_defects_from_anomaly_map", "prepare_map"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,10 @@ class Defects:
         ``max`` and ``mean`` of the pixels that count, on the map that was judged, which is the smoothed one.
     pixel_threshold
         What a pixel had to exceed.
+    hysteresis
+        The low and the high threshold of hysteresis; None without it.
     provenance
-        Where that threshold comes from, where a record of it was given.
+        Where the pixel threshold comes from, where a record of it was given.
     mask_format
         What the mask is to be stored as.
     """
@@ -50,6 +53,7 @@ class Defects:
     regions: tuple[Region, ...]
     map_stats_roi: dict[str, float]
     pixel_threshold: float
+    hysteresis: tuple[float, float] | None = None
     provenance: ThresholdRecord | None = None
     mask_format: MaskFormat = "png"
 
@@ -60,6 +64,8 @@ class Defects:
         if mask_path is not None:
             mask["path"] = str(mask_path)
         record: dict[str, Any] = {"space": {"type": "anomaly_map", "shape": shape}, "pixel_threshold": self.pixel_threshold}
+        if self.hysteresis is not None:
+            record["hysteresis"] = dict(zip(("low", "high"), self.hysteresis, strict=True))
         if self.provenance is not None:
             record["pixel_threshold_provenance"] = self.provenance.model_dump(mode="json")
         record["mask"] = mask
@@ -69,7 +75,7 @@ class Defects:
 
 
 def extract_defects_from_anomaly_map(
-    anomaly_map: ArrayLike,
+    anomaly_map: ArrayLike | AnomalyMap,
     config: DefectsConfig,
     *,
     pixel_threshold: float | ThresholdRecord | None = None,
@@ -85,7 +91,8 @@ def extract_defects_from_anomaly_map(
     Parameters
     ----------
     anomaly_map
-        (H, W) finite numbers, higher is more anomalous.
+        (H, W) finite numbers, higher is more anomalous; or the map of an image, which is rendered at its size, band by band if
+        it comes so: then the whole is never in memory.
     config
         The settings.
     pixel_threshold
@@ -107,45 +114,31 @@ def extract_defects_from_anomaly_map(
     if height < 1 or width < 1:
         raise OptionsError(f"image_size must be (height, width) of an image, got {image_size}", "pass image.shape[:2]")
     threshold = _pixel_threshold(config, pixel_threshold)
-    values, valid = prepare_map(anomaly_map, config)
-    mask = _abnormal(values, valid, config, threshold, normal_median)
-    components = Components.of(_cleaned(mask, valid, config))
-    measures = Measures.of(components, values)
+    levels = _low_and_high(config, threshold, normal_median) if config.hysteresis.enabled else None
+    pixels = JudgedPixels(anomaly_map, config)
+    components, inside = _abnormal(pixels, threshold, levels)
+    if config.open_ksize or config.close_ksize or config.fill_holes:
+        components = Components.of(_cleaned(components.mask, pixels.valid, config))
+        inside = pixels.at(components)
+    measures = Measures.of(components, inside)
     keep = passing(components, measures, config)
-    components, measures = components.kept(keep), measures[keep]
+    components, measures, inside = components.kept(keep), measures[keep], components.kept_of(inside, keep)
     if config.dilate_px:
-        components = Components.of(dilated(components.mask, config.dilate_px, valid))
-        measures = Measures.of(components, values)
-    counted = None if valid is None else valid.astype(np.uint8)
+        components = Components.of(dilated(components.mask, config.dilate_px, pixels.valid))
+        inside = pixels.at(components)
+        measures = Measures.of(components, inside)
+    regions = list_regions(components, measures, inside, config, image_size)
+    del inside  # of a large map it takes as much as the mask
+    mask = components.mask.view(np.uint8)
     return Defects(
-        mask=components.mask * np.uint8(255),
-        regions=list_regions(components, measures, values, config, image_size),
-        map_stats_roi={"max": cv2.minMaxLoc(values, counted)[1], "mean": cv2.mean(values, counted)[0]},
+        mask=np.multiply(mask, 255, out=mask),
+        regions=regions,
+        map_stats_roi=pixels.stats(),
         pixel_threshold=threshold,
+        hysteresis=levels,
         provenance=pixel_threshold if isinstance(pixel_threshold, ThresholdRecord) else None,
         mask_format=config.mask_format,
     )
-
-
-def prepare_map(anomaly_map: ArrayLike, config: DefectsConfig) -> tuple[Values, Mask | None]:
-    """Return the map that the threshold meets, and which of its pixels count (None: all).
-
-    A pixel threshold must be calibrated on these values of normal images, at these pixels.
-
-    Raises
-    ------
-    DetectorError
-        If the map is not (H, W) finite numbers.
-    OptionsError
-        If no pixel counts.
-    """
-    values = checked_map(anomaly_map)
-    height, width = values.shape
-    valid = validity_mask((height, width), config.border_ignore_px, config.roi_xyxy_norm, config.roi_polygons_norm)
-    smoothing = config.map_smoothing
-    if smoothing.method != "none":
-        values = smooth_anomaly_map(values, smoothing.method, smoothing.ksize, smoothing.sigma, valid)
-    return values, valid
 
 
 def _pixel_threshold(config: DefectsConfig, given: float | ThresholdRecord | None) -> float:
@@ -161,11 +154,15 @@ def _pixel_threshold(config: DefectsConfig, given: float | ThresholdRecord | Non
     )
 
 
-def _abnormal(values: Values, valid: Mask | None, config: DefectsConfig, threshold: float, normal_median: float | None) -> Mask:
-    if config.hysteresis.enabled:
-        return hysteresis_mask(values, *_low_and_high(config, threshold, normal_median), valid)
-    mask = above(values, threshold)
-    return mask if valid is None else mask & valid
+def _abnormal(pixels: JudgedPixels, threshold: float, levels: tuple[float, float] | None) -> tuple[Components, Values]:
+    """Return what is above the threshold or, with two levels, what hysteresis leaves; and the values there."""
+    if levels is None:
+        return pixels.exceeding(threshold)
+    low, high = levels
+    check_levels(low, high)
+    components, inside = pixels.exceeding(low)
+    keep = above(components.peaks(inside), high)
+    return components.kept(keep), components.kept_of(inside, keep)
 
 
 def _low_and_high(config: DefectsConfig, threshold: float, normal_median: float | None) -> tuple[float, float]:

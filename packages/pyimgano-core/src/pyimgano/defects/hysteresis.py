@@ -35,10 +35,7 @@ def hysteresis_mask(anomaly_map: ArrayLike, low: float, high: float, valid: NDAr
     OptionsError
         If `low` is above `high`.
     """
-    if not low <= high:
-        raise OptionsError(
-            f"hysteresis needs low <= high, got {low:g} and {high:g}", "lower hysteresis.low or raise hysteresis.high"
-        )
+    check_levels(low, high)
     values = checked_map(anomaly_map)
     mask = above(values, low)
     counted = checked_valid(valid, values.shape)
@@ -46,3 +43,11 @@ def hysteresis_mask(anomaly_map: ArrayLike, low: float, high: float, valid: NDAr
         mask &= counted
     components = Components.of(mask)
     return components.kept(above(components.peaks(values[mask]), high)).mask
+
+
+def check_levels(low: float, high: float) -> None:
+    """Raise OptionsError if thresholds fall."""
+    if not low <= high:
+        raise OptionsError(
+            f"hysteresis needs low <= high, got {low:g} and {high:g}", "lower hysteresis.low or raise hysteresis.high"
+        )

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from pyimgano.calibration import PixelThreshold
 from pyimgano.defects.config import DefectsConfig
-from pyimgano.defects.extract import prepare_map
-from pyimgano.defects.roi import validity_mask
+from pyimgano.defects.pixels import prepare_map, valid_pixels
 from pyimgano.maps import AnomalyMap
 
 
@@ -25,8 +24,8 @@ class JudgedMap:
     @property
     def pixel_count(self) -> int:
         """Return how many pixels count."""
-        config, source = self.config, self.anomaly_map.source
-        valid = validity_mask(source, config.border_ignore_px, config.roi_xyxy_norm, config.roi_polygons_norm)
+        source = self.anomaly_map.source
+        valid = valid_pixels(source, self.config)
         return source[0] * source[1] if valid is None else int(valid.sum())
 
     def render(self) -> NDArray[np.float32]:

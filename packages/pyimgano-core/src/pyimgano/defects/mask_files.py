@@ -99,6 +99,6 @@ def _fault(mask: Any) -> str:
         return "not an array"
     if mask.ndim != 2 or not mask.size or mask.dtype != np.uint8:
         return f"of shape {mask.shape} and type {mask.dtype}"
-    if ((mask != 0) & (mask != 255)).any():
+    if any(((rows != 0) & (rows != 255)).any() for rows in mask):
         return "not made of 0 and 255 alone"
     return ""

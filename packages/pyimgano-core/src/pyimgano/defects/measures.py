@@ -37,15 +37,14 @@ class Measures:
     score_mean: Floats
 
     @classmethod
-    def of(cls, components: Components, values: Values) -> Measures:
-        """Measure every component; sums are float64 and run in raster order."""
+    def of(cls, components: Components, inside: Values) -> Measures:
+        """Measure every component of a map's values ``inside = values[mask]``; sums are float64 and run in raster order."""
         labels, count = components.labels, components.count
         rows, left, right, lengths = components.rows, components.left, components.right, components.lengths
         area = np.bincount(labels, lengths, count)
         columns = np.bincount(labels, (left + right) * lengths, count) / 2
         box = np.stack([_least(labels, ends, count) for ends in (left, rows, -right, -rows)], axis=1)
-        inside = values[components.mask]
-        sums = components.per_run(np.add, inside.astype(np.float64))
+        sums = components.per_run(np.add, inside, np.float64)
         return cls(
             area=area.astype(np.intp),
             box=box * (1, 1, -1, -1),

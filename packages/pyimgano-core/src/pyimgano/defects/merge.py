@@ -25,19 +25,17 @@ def nearby_groups(boxes: Integers, max_gap_px: int, shape: tuple[int, int]) -> I
     """
     # Boxes that are enlarged to the right and downwards by the gap touch where the boxes themselves are near enough, so the
     # groups are the 8-connected components of the enlarged boxes, whose area a table of corners sums up: no pairs are tried.
-    height, width = shape
+    # Rows and columns between two edges are alike, so the table has one for all of them and is as small as the boxes are few.
     gap = min(max_gap_px, max(shape))
     left, top, right, bottom = boxes.T
-    canvas = np.zeros((height + gap + 1, width + gap + 1), dtype=np.int32)
-    for rows, columns, sign in (
-        (top, left, 1),
-        (top, right + gap + 1, -1),
-        (bottom + gap + 1, left, -1),
-        (bottom + gap + 1, right + gap + 1, 1),
-    ):
-        np.add.at(canvas, (rows, columns), sign)
+    columns, across = np.unique([left, right + gap + 1], return_inverse=True)
+    rows, down = np.unique([top, bottom + gap + 1], return_inverse=True)
+    (start_x, stop_x), (start_y, stop_y) = across.reshape(2, -1), down.reshape(2, -1)
+    canvas = np.zeros((len(rows) + 1, len(columns) + 1), dtype=np.int32)
+    for y, x, sign in ((start_y, start_x, 1), (start_y, stop_x, -1), (stop_y, start_x, -1), (stop_y, stop_x, 1)):
+        np.add.at(canvas, (y, x), sign)
     for axis in (0, 1):
         np.cumsum(canvas, axis=axis, out=canvas)
     _, labels = cv2.connectedComponents((canvas > 0).astype(np.uint8), connectivity=8)
-    _, first, groups = np.unique(labels[top, left], return_index=True, return_inverse=True)
+    _, first, groups = np.unique(labels[start_y, start_x], return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[groups]

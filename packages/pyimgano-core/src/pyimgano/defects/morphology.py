@@ -43,11 +43,11 @@ def filled(mask: Mask, valid: Mask | None) -> Mask:
 
 
 def _dilated(mask: Mask, diameter: int, valid: Mask | None) -> Mask:
-    grown = cv2.dilate(mask.astype(np.uint8), disc(diameter)) > 0
+    grown = cv2.dilate(mask.view(np.uint8), disc(diameter)).view(np.bool_)
     return grown if valid is None else grown & valid
 
 
 def _eroded(mask: Mask, diameter: int, valid: Mask | None) -> Mask:
     around = mask if valid is None else mask | ~valid
-    kept = cv2.erode(around.astype(np.uint8), disc(diameter)) > 0  # beyond its edges cv2 takes everything as set
+    kept = cv2.erode(around.view(np.uint8), disc(diameter)).view(np.bool_)  # beyond its edges cv2 takes everything as set
     return kept if valid is None else kept & valid

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.calibration import PixelThreshold
+from pyimgano.defects.labels import INK, RED, WHITE, draw_boxes, middle_side
 from pyimgano.errors import OutputError
 from pyimgano.images import Image
 from pyimgano.maps import resize_map
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pyimgano.defects.extract import Defects
     from pyimgano.inference.result import InferenceResult
 
-RED, GREEN, WHITE, INK, GREY = (225, 45, 45), (40, 150, 70), (255, 255, 255), (20, 20, 20), (110, 110, 110)
+GREEN, GREY = (40, 150, 70), (110, 110, 110)
 MIN_WIDTH = 320
 MAX_SIDE = 2048
 MAX_BOXES = 20
@@ -38,9 +39,8 @@ def draw_overlay(
     stay readable.
     """
     assert result.image is not None
-    scale = _scale(result.image)
-    height, width = (max(1, round(side * scale)) for side in result.image.shape[:2])
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    height, width = panel_size(result.image)
+    interpolation = cv2.INTER_AREA if height * width < result.image[:, :, 0].size else cv2.INTER_CUBIC
     left = np.asarray(cv2.resize(result.image, (width, height), interpolation=interpolation), dtype=np.uint8)
     if rendered is None:
         right = left.copy()
@@ -67,31 +67,20 @@ def _draw_defects(image: Image, values: NDArray[np.float32], threshold: PixelThr
     mask = cv2.resize(defects.mask, (width, height), interpolation=cv2.INTER_AREA) > 0
     drawn = _outlined(heated, mask)
     across, down = width / defects.mask.shape[1], height / defects.mask.shape[0]
+    named = {}
     for region in defects.regions[:MAX_BOXES]:
         left, top, right, bottom = region.bbox_xyxy
-        corners = (round(left * across), round(top * down)), (round((right + 1) * across), round((bottom + 1) * down))
-        _boxed(drawn, *corners, f"{region.id}: {region.score_max:.4g}")
+        edges = round(left * across), round(top * down), round((right + 1) * across), round((bottom + 1) * down)
+        named[f"{region.id}: {region.score_max:.4g}"] = edges
+    draw_boxes(drawn, named, mask)
     return drawn
 
 
-def _boxed(image: Image, start: tuple[int, int], stop: tuple[int, int], text: str) -> None:
-    """Draw a box and its label on a dark ground, above the box where there is room, and never beyond the image."""
+def panel_size(image: Image) -> tuple[int, int]:
+    """Return height and width at which an overlay shows an image."""
     height, width = int(image.shape[0]), int(image.shape[1])
-    gap = max(3, round(min(height, width) / 100))
-    start = max(start[0] - gap, 0), max(start[1] - gap, 0)
-    stop = min(stop[0] + gap, width - 1), min(stop[1] + gap, height - 1)
-    cv2.rectangle(image, start, stop, WHITE, 1, cv2.LINE_AA)
-    size = min(max(min(height, width) / 600, 0.45), 1.4)
-    (wide, high), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
-    x = min(max(start[0], 0), max(width - wide - 4, 0))
-    y = start[1] - 4 if start[1] - high - below - 6 >= 0 else min(stop[1] + high + 6, height - below - 2)
-    cv2.rectangle(image, (x, y - high - 3), (x + wide + 4, y + below), INK, -1)
-    cv2.putText(image, text, (x + 2, y), cv2.FONT_HERSHEY_SIMPLEX, size, WHITE, 1, cv2.LINE_AA)
-
-
-def _scale(image: Image) -> float:
-    height, width = int(image.shape[0]), int(image.shape[1])
-    return min(max(1.0, MIN_WIDTH / width), MAX_SIDE / max(height, width))
+    scale = min(max(1.0, MIN_WIDTH / width), MAX_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _heated(image: Image, values: NDArray[np.float32], threshold: PixelThreshold) -> Image:
@@ -114,10 +103,11 @@ def _blend(image: Image, strength: NDArray[np.float32]) -> Image:
 
 
 def _outlined(image: Image, abnormal: NDArray[np.bool_]) -> Image:
+    """Return the image with outlines that stay visible where it is shown at a fifth of its size."""
     contours, _ = cv2.findContours(abnormal.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    width = max(1, round(min(image.shape[:2]) / 250))
+    width = max(1, round(middle_side(image) / 240))
     drawn = np.ascontiguousarray(image)
-    cv2.drawContours(drawn, contours, -1, WHITE, width + 2)
+    cv2.drawContours(drawn, contours, -1, WHITE, 2 * width + 1)
     cv2.drawContours(drawn, contours, -1, RED, width)
     return drawn
 

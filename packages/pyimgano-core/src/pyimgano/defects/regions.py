@@ -96,7 +96,7 @@ class Region(NamedTuple):
 def list_regions(
     components: Components,
     measures: Measures,
-    values: Values,
+    inside: Values,
     config: DefectsConfig,
     image_size: tuple[int, int] | None = None,
 ) -> tuple[Region, ...]:
@@ -106,25 +106,25 @@ def list_regions(
     ----------
     components, measures
         The components of the mask, and what was measured on them.
-    values
-        The map that was judged.
+    inside
+        The map that was judged, at the mask.
     image_size
         (height, width) of the image, for boxes on it.
     """
     order = measures.order(config.max_regions_sort_by)
     merged: dict[int, tuple[int, ...]] = {}
     if config.merge_nearby.enabled:
-        groups = nearby_groups(measures.box, config.merge_nearby.max_gap_px, values.shape)
+        groups = nearby_groups(measures.box, config.merge_nearby.max_gap_px, components.shape)
         merged = _parts(groups, order)
         components = components.grouped(groups)
-        measures = Measures.of(components, values)
+        measures = Measures.of(components, inside)
         order = measures.order(config.max_regions_sort_by)
     order = order[: config.max_regions or None]
     listed = measures[order]
     solidity: Iterable[float | None] = repeat(None)
     if config.shape_filters.min_solidity:
         solidity = [None if math.isnan(one) else one for one in solidities(components, measures.area, order).tolist()]
-    on_image = _rows(image_boxes(listed.box, values.shape, image_size)) if image_size else repeat(None)
+    on_image = _rows(image_boxes(listed.box, components.shape, image_size)) if image_size else repeat(None)
     scores = listed.score_max.tolist(), listed.score_mean.tolist()
     parts = map(merged.get, order.tolist())
     columns = count(1), _rows(listed.box), listed.area.tolist(), _rows(listed.centroid), *scores, solidity, on_image, parts

@@ -62,11 +62,16 @@ def smooth_anomaly_map(
     return smooth if counted is None else np.where(counted, smooth, values)
 
 
+def reach_of(settings: MapSmoothing) -> int:
+    """Return how many rows and columns from its centre a window reaches."""
+    return settings.ksize // 2 or max(1, round(REACH * settings.sigma))
+
+
 def _weights(settings: MapSmoothing) -> NDArray[np.float64]:
     if settings.method == "box":
         return np.ones(settings.ksize)
     sigma = settings.sigma or 0.3 * ((settings.ksize - 1) / 2 - 1) + 0.8
-    radius = settings.ksize // 2 or max(1, round(REACH * sigma))
+    radius = reach_of(settings)
     return np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
 
 

@@ -83,8 +83,13 @@ def _notices(selection: Selection, present: set[str], old_version: str | None) -
     if CORE in {normalise(name) for name in selection.disable}:
         notices.append("pyimgano-core cannot be disabled; PYIMGANO_DISABLE is ignored for it")
     if old_version is not None:
-        notices.append(
-            f"the older distribution 'pyimgano' {old_version} is installed beside pyimgano-core and owns the same import name; "
-            "remove both, then install pyimgano-core again"
-        )
+        notices.append(old_distribution_notice(old_version))
     return tuple(notices)
+
+
+def old_distribution_notice(version: str) -> str:
+    """Return what is wrong where PyPI's older single distribution is installed too."""
+    return (
+        f"the older distribution 'pyimgano' {version} is installed beside pyimgano-core and owns the same import name; "
+        "remove both, then install pyimgano-core again"
+    )

@@ -90,8 +90,9 @@ def _unsound(hook: str, spec: object, expected: type) -> str | None:
     if not _is_name(spec.name, "-" if isinstance(spec, CommandSpec) else "_"):
         pattern = "[a-z][a-z0-9-]*" if isinstance(spec, CommandSpec) else "[a-z][a-z0-9_]*"
         return f"{hook}: {spec.name!r} is not a valid name (it must match {pattern})"
-    paths = [spec.app] if isinstance(spec, CommandSpec) else [spec.factory, spec.options or "a:b"]
-    for path in paths:
+    needed = spec.app if isinstance(spec, CommandSpec) else spec.factory
+    optional = [path for field in ("options", "weights_at") if (path := getattr(spec, field, None))]
+    for path in [needed, *optional]:
         if not _is_path(path):
             return f"{hook}: {spec.name} names {path!r}, which is not of the form package.module:name"
     if not isinstance(spec.summary, str):

@@ -85,6 +85,10 @@ class PluginRecord(NamedTuple):
         counts.update({kind: len(names) for kind, names in self.offers.items()})
         return dict(counts)
 
+    def provided(self) -> str:
+        """Return the same in words, such as ``4 detectors, 1 dataset``."""
+        return ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in self.counts().items()) or "nothing"
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain data."""
         return {

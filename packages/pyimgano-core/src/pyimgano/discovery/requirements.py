@@ -26,9 +26,9 @@ def install_command(*requirements: str) -> str:
     return _pip("install", *requirements)
 
 
-def uninstall_command(distribution: str) -> str:
-    """Return the command that removes a distribution from this interpreter's environment."""
-    return _pip("uninstall", distribution)
+def uninstall_command(*distributions: str) -> str:
+    """Return the command that removes distributions from this interpreter's environment."""
+    return _pip("uninstall", *distributions)
 
 
 def _pip(action: str, *words: str) -> str:

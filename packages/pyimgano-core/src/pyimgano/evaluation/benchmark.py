@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyimgano.contracts import Dataset
-from pyimgano.datasets.layout import per_category
+from pyimgano.datasets.layout import images_root, per_category
 from pyimgano.errors import DatasetError, OutputError, PyimganoError
 from pyimgano.evaluation.category import Category, run_category
 from pyimgano.evaluation.config import ALL, BenchmarkConfig
@@ -55,7 +55,7 @@ def run_benchmark(
         If everything failed: the first reason.
     """
     plan = Plan.of(config)
-    categories = _categories(plan)
+    categories = list_categories(plan)
     store = RunFolder(folder) if folder is not None else None
     if len(plan.models) == 1:
         return _run_model(plan, plan.models[0], categories, store, overwrite, say)
@@ -66,7 +66,7 @@ def run_benchmark(
     names: list[str] = []
     first: PyimganoError | None = None
     for model in plan.models:
-        names.append(_folder_name(model, names))
+        names.append(folder_name(model, names))
         try:
             report = _run_model(plan, model, categories, store.below(names[-1]) if store else None, overwrite, say)
         except OutputError:
@@ -84,7 +84,7 @@ def run_benchmark(
     return plain(report)  # type: ignore[no-any-return]
 
 
-def _categories(plan: Plan) -> list[Category]:
+def list_categories(plan: Plan) -> list[Category]:
     """List the images of every category, so that a fault of the dataset shows before hours of work."""
     config = plan.config
     dataset = plan.build_dataset()
@@ -96,13 +96,11 @@ def _categories(plan: Plan) -> list[Category]:
             f"pass --category all, or one of: {', '.join(names)}",
         )
     every = per_category(dataset) if config.category == ALL else [(_name(dataset), dataset)]
-    place: Path | None = getattr(dataset.options, "root", None)
-    root = place.parent if place is not None and place.is_file() else place
     found = []
     for name, one in every:
         split = one.load()
         refuse_unlabelled(split.test)
-        found.append(Category.of(name or _name(dataset), split, root, config))
+        found.append(Category.of(name or _name(dataset), split, images_root(dataset), config))
     if len({safe_name(category.name) for category in found}) < len(found):
         raise DatasetError("two categories have names that make the same folder", "rename one of them")
     return found
@@ -152,7 +150,7 @@ def _run_model(
     return plain(report)  # type: ignore[no-any-return]
 
 
-def _folder_name(model: Part, taken: list[str]) -> str:
+def folder_name(model: Part, taken: list[str]) -> str:
     name = safe_name(model.entry.spec.name)
     return name if name not in taken else f"{name}-{sum(other.startswith(name) for other in taken) + 1}"
 

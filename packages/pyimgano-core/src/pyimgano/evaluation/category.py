@@ -41,7 +41,13 @@ class Category:
         """Return the category, cut down to the limits of the config."""
         limited = _limited(split, config)
         cut = tuple(role for role in ("train", "test") if len(getattr(limited, role)) < len(getattr(split, role)))
-        return cls(name, limited, root or _common_folder(split), cut)
+        return cls(name, limited, root or common_folder(split), cut)
+
+    @cached_property
+    def digests(self) -> Mapping[Path, str | None]:
+        """Return the sha256 of every image, mask and file that describes one; None for what cannot be read."""
+        samples = (*self.split.train, *self.split.calibration, *self.split.test)
+        return {path: _sha256(path) for sample in samples for path in _files(sample)}
 
     @cached_property
     def data_sha256(self) -> str:
@@ -50,7 +56,7 @@ class Category:
         for role in ("train", "calibration", "test"):
             samples: Sequence[Sample] = getattr(self.split, role)
             for sample in samples:
-                files = [f"{relative_name(path, self.root)}\t{_sha256(path)}" for path in _files(sample)]
+                files = [f"{relative_name(path, self.root)}\t{self.digests[path]}" for path in _files(sample)]
                 row = "\t".join([role, str(sample.label), sample.defect_type, *files])
                 whole.update(f"{row}\n".encode(errors="surrogateescape"))
         return whole.hexdigest()
@@ -68,10 +74,32 @@ class CategoryRun:
 def run_category(category: Category, pipeline: Pipeline, config: BenchmarkConfig, metrics: Mapping[str, Metric]) -> CategoryRun:
     """Fit and calibrate a new pipeline on a category, then score its test images once."""
     with collected_warnings() as warnings:
-        split, seconds = pipeline.learn(category.split, _calibration(config), config.seed)
+        split, seconds = pipeline.learn(category.split, calibration_settings(config), config.seed)
+    run = judge_category(category, split, pipeline, config, metrics, seconds)
+    return replace(run, report={**run.report, "warnings": [*warnings, *run.report["warnings"]]})
+
+
+def judge_category(
+    category: Category,
+    split: DatasetSplit,
+    pipeline: Pipeline,
+    config: BenchmarkConfig,
+    metrics: Mapping[str, Metric],
+    seconds: Mapping[str, float],
+) -> CategoryRun:
+    """Score the test images of a category once with a pipeline that was fitted and calibrated on it.
+
+    Parameters
+    ----------
+    split
+        The category's, with the calibration images that were held out.
+    seconds
+        How long fitting and calibrating took, by the name of the stage.
+    """
+    with collected_warnings() as warnings:
         started = time.perf_counter()
         results = score_samples(pipeline, split.test)
-        seconds["score"] = time.perf_counter() - started
+        seconds = {**seconds, "score": time.perf_counter() - started}
         evidence, reasons = collect_evidence(pipeline, split.test, results, config.pixel)
         block = results_block(evidence, extra=metrics, aupro_limit=config.aupro_limit)
         for sentence in (*_limits(category, config), *reasons, *block.pop("warnings")):
@@ -97,7 +125,7 @@ def run_category(category: Category, pipeline: Pipeline, config: BenchmarkConfig
     return CategoryRun(plain(report), plain(records), worst.pictures)
 
 
-def _calibration(config: BenchmarkConfig) -> CalibrationSettings:
+def calibration_settings(config: BenchmarkConfig) -> CalibrationSettings:
     if config.pixel and config.pixel_segf1:
         return config.calibration
     return config.calibration.model_copy(update={"pixel_threshold_strategy": "none"})
@@ -117,7 +145,7 @@ def _limits(category: Category, config: BenchmarkConfig) -> list[str]:
     return [f"limited to {limits[role]} {role} images: not comparable with full runs" for role in category.cut]
 
 
-def _common_folder(split: DatasetSplit) -> Path | None:
+def common_folder(split: DatasetSplit) -> Path | None:
     """Return the folder that all images lie below, for a dataset that keeps its own."""
     folders = {sample.path.parent for sample in (*split.train, *split.calibration, *split.test)}
     return next((path for path in (min(folders), *min(folders).parents) if all(f.is_relative_to(path) for f in folders)), None)

@@ -16,6 +16,8 @@ from pyimgano.choice import Choice
 from pyimgano.errors import OptionsError
 from pyimgano.evaluation.results import AUPRO_LIMIT
 from pyimgano.options import Options, Side
+from pyimgano.preprocessing import IlluminationOptions
+from pyimgano.tiling import TilingOptions
 
 ALL = "all"
 
@@ -32,6 +34,10 @@ class BenchmarkConfig(Options):
     resize: tuple[Side, Side] | None = Field(
         None, description="Height and width that every detector sees.", json_schema_extra={"metavar": "H W"}
     )
+    preprocessing: IlluminationOptions = Field(
+        IlluminationOptions(), description="What is done to images before every detector."
+    )
+    tiling: TilingOptions = Field(TilingOptions(), description="Whether every detector looks at tiles.")
     postprocess: tuple[Choice, ...] = Field((), description="Steps between the detector and the thresholds, in order.")
     metrics: tuple[Choice, ...] = Field((), description="Metrics beyond those that every report has.")
     pixel: bool = Field(True, description="Whether to compute pixel metrics where there are masks and maps.")

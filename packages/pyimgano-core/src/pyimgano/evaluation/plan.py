@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from pyimgano.errors import OptionsError, PlanError, PyimganoError
 from pyimgano.evaluation.config import ALL, BenchmarkConfig
 from pyimgano.options import Options
 from pyimgano.pipeline import Pipeline
-from pyimgano.registry import Entry, build_component, check_device, find, with_preset
+from pyimgano.registry import Entry, build_component, check_device, find, warn_of_full_precision, with_preset
 from pyimgano.reporting.strict_json import plain
 
 
@@ -46,15 +46,17 @@ class Plan:
     metrics: tuple[Part, ...]
 
     @classmethod
-    def of(cls, config: BenchmarkConfig) -> Plan:
-        """Return the plan for a config, importing no implementation.
+    def of(cls, config: BenchmarkConfig, found: Sequence[PyimganoError] = ()) -> Plan:
+        """Return the plan for a config, importing no implementation; a setting that a model does not know is warned of, once.
+
+        `found` is what the caller knows to be wrong already, to be said with the rest.
 
         Raises
         ------
         PlanError
             With every reason why it cannot run, one per line, and what to do about each.
         """
-        problems: list[PyimganoError] = []
+        problems: list[PyimganoError] = list(found)
 
         def parts(kind: str, chosen: tuple[Choice, ...]) -> tuple[Part, ...]:
             found = [_part(kind, choice, choice.options, config, problems) for choice in chosen]
@@ -63,6 +65,9 @@ class Plan:
         dataset = _part("dataset", Choice(name=config.dataset), _dataset_values(config), config, problems)
         plan = (parts("detector", config.models), parts("postprocessor", config.postprocess), parts("metric", config.metrics))
         problems += _misfits(dataset, *plan)
+        for spec in {part.entry.full_name: part.entry.spec for part in plan[0]}.values():
+            if config.amp and not spec.amp:
+                warn_of_full_precision(spec)
         if problems or dataset is None:
             raise PlanError(
                 "\n".join(error.problem for error in problems).replace("\n", "\n       "),
@@ -83,10 +88,13 @@ class Plan:
     def build_pipeline(self, model: Part) -> Pipeline:
         """Return a pipeline around one of the models, not yet fitted."""
         config = self.config
-        runtime = Runtime(config.device, config.batch_size, config.amp, config.threads, config.seed)
+        amp = config.amp and model.entry.spec.amp
+        runtime = Runtime(config.device, config.batch_size, amp, config.threads, config.seed)
         given = model.options.model_dump(exclude_unset=True)
         steps = [Choice(name=part.entry.full_name, options=part.options.model_dump()) for part in self.postprocess]
-        return Pipeline.create(model.entry.full_name, given, runtime, steps)
+        return Pipeline.create(
+            model.entry.full_name, given, runtime, steps, preprocessing=config.preprocessing, tiling=config.tiling
+        )
 
     def build_metrics(self) -> dict[str, Metric]:
         """Return the further metrics by label."""

@@ -42,6 +42,8 @@ def head(plan: Plan, model: Part) -> dict[str, Any]:
         "device": config.device,
         "seed": config.seed,
         "resize": options.get("resize"),
+        "preprocessing": plain(config.preprocessing),
+        "tiling": plain(config.tiling),
         "postprocess": [{"name": part.entry.full_name, "options": plain(part.options)} for part in plan.postprocess],
     }
 

@@ -17,7 +17,8 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from pyimgano.calibration import PixelThreshold
-from pyimgano.defects.overlays import GREY, INK, RED, draw_heat, encode_jpeg
+from pyimgano.defects.labels import INK, RED
+from pyimgano.defects.overlays import GREY, draw_heat, encode_jpeg
 from pyimgano.errors import OutputError
 from pyimgano.images import Image
 from pyimgano.inference.result import InferenceResult
@@ -143,7 +144,7 @@ class ContactSheet:
             return None
         small = _fitted(result.image)
         if result.anomaly_map is not None:
-            small = draw_heat(small, result.anomaly_map.render((small.shape[0], small.shape[1])), self._threshold)
+            small = draw_heat(small, result.anomaly_map.overview((small.shape[0], small.shape[1])), self._threshold)
         return encode_jpeg(small)
 
 

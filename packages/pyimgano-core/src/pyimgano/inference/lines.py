@@ -21,7 +21,7 @@ class Lines:
     path
         The file; None for stdout.
     flush_every
-        How many lines make a group.
+        How many calls of `write` make a group.
     append
         Whether the file keeps what it holds.
     """
@@ -30,6 +30,7 @@ class Lines:
         self._name = path or "stdout"
         self._flush_every = flush_every
         self._waiting: list[str] = []
+        self._calls = 0
         self._text: IO[str] | None = None
         self._file: io.FileIO | None = None
         if path is None:
@@ -37,10 +38,11 @@ class Lines:
         else:
             self._file = open_file(path, "ab" if append else "wb")
 
-    def write(self, line: str) -> None:
-        """Take one line without its newline."""
-        self._waiting.append(line + "\n")
-        if len(self._waiting) >= self._flush_every:
+    def write(self, *lines: str) -> None:
+        """Take lines without their newlines, which stay together."""
+        self._waiting += [f"{line}\n" for line in lines]
+        self._calls += 1
+        if self._calls >= self._flush_every:
             self.flush()
 
     def flush(self) -> None:
@@ -51,7 +53,7 @@ class Lines:
         OutputError
             If they do not fit on the disk; none of them is in the file then, and none waits any longer.
         """
-        text, self._waiting = "".join(self._waiting), []
+        text, self._waiting, self._calls = "".join(self._waiting), [], 0
         with written(self._name):
             if self._text is not None:
                 self._text.write(text)

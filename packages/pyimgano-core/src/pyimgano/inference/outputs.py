@@ -1,32 +1,27 @@
-"""Where results go: JSON lines, maps and overlays, written as they come and never over older ones unasked."""
+"""Where results go: lines in order, each after its files, counted, and never over older ones unasked."""
 
 from __future__ import annotations
 
-import hashlib
+import logging
 import os
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pyimgano.clock import utc_now
-from pyimgano.defects.extract import Defects
-from pyimgano.defects.mask_files import write_mask_file
-from pyimgano.defects.overlays import draw_overlay, encode_jpeg
 from pyimgano.errors import OutputError
-from pyimgano.inference.lines import Lines, check_new, written
+from pyimgano.inference.artefacts import Artefacts
+from pyimgano.inference.lines import Lines, check_new
 from pyimgano.inference.profile import Stopwatch
-from pyimgano.inference.result import InferenceResult, result_to_jsonable
+from pyimgano.inference.regions import region_lines, rewrite_regions
+from pyimgano.inference.result import InferenceResult
 from pyimgano.inference.resume import Held
 from pyimgano.pipeline import Pipeline
 from pyimgano.reporting.strict_json import line
+
+logger = logging.getLogger(__name__)
 
 OWN_FILES = "[0-9][0-9][0-9][0-9][0-9][0-9]_*"
 """What maps and overlays of an earlier run are called."""
@@ -35,7 +30,12 @@ OWN_FILES = "[0-9][0-9][0-9][0-9][0-9][0-9]_*"
 class ResultWriter:
     """Writes the record of each result, and its map and overlay where folders for them are given.
 
-    Records come in the order of the results, each after its files.
+    Records come in the order of the results, each after its files and its regions.
+
+    Attributes
+    ----------
+    done, defective, failed
+        How many results came, and how many of them have the label 1, or an error instead of a score.
 
     Parameters
     ----------
@@ -53,6 +53,10 @@ class ResultWriter:
         Whether records list the defects, with the masks in the folder `masks` where one is given.
     image_space
         Whether regions have their box on the image too.
+    regions
+        File for the regions of all images, one a line; they are in the records as well.
+    keep_errors
+        Whether a map that cannot be rendered makes an error record; otherwise it is raised.
     held
         What of an earlier run is gone on with: its records and files stay.
     map_values
@@ -78,30 +82,41 @@ class ResultWriter:
         defects: bool = False,
         image_space: bool = False,
         masks: Path | None = None,
+        regions: Path | None = None,
+        keep_errors: bool = False,
         held: Held | None = None,
         map_values: bool = False,
         flush_every: int = 1,
         threads: int = 0,
         watch: Stopwatch | None = None,
     ) -> None:
-        self._pipeline = pipeline
-        self._folders = {"maps": maps, "overlays": overlays, "masks": masks}
-        self._defects = defects
-        self._image_space = image_space
-        self._audit = audit
-        self._bundle = bundle
-        for folder in (maps, overlays, masks):
-            if folder is not None:
-                new_folder(folder, overwrite or held is not None)
-        if jsonl is not None:
-            check_new(jsonl, overwrite or held is not None)
-        self._jsonl = jsonl
-        self._held = held
-        self._map_values = map_values
-        self._flush_every = flush_every
         self._watch = watch or Stopwatch()
+        self._artefacts = Artefacts(
+            pipeline,
+            maps,
+            overlays,
+            masks,
+            audit,
+            bundle,
+            defects=defects,
+            image_space=image_space,
+            map_values=map_values,
+            keep_errors=keep_errors,
+            watch=self._watch,
+        )
+        for folder in self._artefacts.folders:
+            new_folder(folder, overwrite or held is not None)
+        for file in (jsonl, regions):
+            if file is not None:
+                check_new(file, overwrite or held is not None)
+        self.done = self.defective = self.failed = 0
+        self._jsonl = jsonl
+        self._regions = regions
+        self._held = held
+        self._flush_every = flush_every
         self._lines: Lines | None = None
-        self._pool = ThreadPoolExecutor(threads, "write") if threads and (maps or overlays or defects) else None
+        self._region_lines: Lines | None = None
+        self._pool = ThreadPoolExecutor(threads, "write") if threads and self._artefacts.draws else None
         self._most = 2 * threads
         self._waiting: deque[Future[dict[str, Any]]] = deque()
         self._lock = RLock()
@@ -123,8 +138,11 @@ class ResultWriter:
         finally:
             if self._pool is not None:
                 self._pool.shutdown(cancel_futures=True)
-            if self._lines is not None:
-                self._lines.close()
+            for lines in (self._region_lines, self._lines):
+                if lines is not None:
+                    lines.close()
+        if error is None:
+            self._put_in_order()
 
     def write(self, result: InferenceResult) -> None:
         """Write everything about one result; its JSON line comes last, so that a line means that its files are there.
@@ -135,30 +153,52 @@ class ResultWriter:
         ------
         OutputError
             If something cannot be written; it names the file. Nothing is written after that.
+        MapError
+            If a map cannot be rendered, without `keep_errors`.
         """
         self._begin()
         with self._watch.stage("write"):
             if self._pool is None:
-                self._append(self._complete(result))
-                return
-            self._raise_failure()
-            while len(self._waiting) >= self._most:
-                self._wait_for_first()
-            self._raise_failure()
-            future = self._pool.submit(self._complete, result)
-            self._waiting.append(future)
-            future.add_done_callback(lambda _: self._advance())
+                self._append(self._artefacts.complete(result))
+            else:
+                self._hand_over(result, self._pool)
+        self.done += 1
+        if result.error is not None:
+            self._count_failure(result.error.problem)
+
+    def _hand_over(self, result: InferenceResult, pool: ThreadPoolExecutor) -> None:
+        """Let a thread complete a result, once not too many wait."""
+        self._raise_failure()
+        while len(self._waiting) >= self._most:
+            self._wait_for_first()
+        self._raise_failure()
+        future = pool.submit(self._artefacts.complete, result)
+        self._waiting.append(future)
+        future.add_done_callback(lambda _: self._advance())
 
     def _begin(self) -> None:
-        """Open the stream; what an earlier run left makes room with the first record, not before there is one."""
+        """Open the streams; what an earlier run left makes room with the first record, not before there is one."""
         if self._lines is not None:
             return
+        going_on = self._held is not None
         if self._held is not None:
             self._held.tidy()
-        self._lines = Lines(self._jsonl, self._flush_every, append=self._held is not None)
-        for folder in self._folders.values():
-            for path in folder.glob(OWN_FILES) if folder is not None and self._held is None else ():
+            self._remake_regions(self._held)
+        if self._regions is not None:
+            self._region_lines = Lines(self._regions, self._flush_every, append=going_on)
+        self._lines = Lines(self._jsonl, self._flush_every, append=going_on)
+        for folder in self._artefacts.folders if not going_on else ():
+            for path in folder.glob(OWN_FILES):
                 path.unlink()
+
+    def _put_in_order(self) -> None:
+        """Sort what a resumed run has appended into what was there."""
+        if self._held is not None and self._held.put_in_order():
+            self._remake_regions(self._held)
+
+    def _remake_regions(self, held: Held) -> None:
+        if self._regions is not None:
+            rewrite_regions(self._regions, held.records(), held.path)
 
     def _wait_for_first(self) -> None:
         try:
@@ -188,51 +228,17 @@ class ResultWriter:
         assert self._lines is not None
         if self._held is not None:
             self._held.check_fields(record)
+        if self._region_lines is not None:
+            self._region_lines.write(*region_lines(record))
         self._lines.write(line(record))
+        self.defective += record.get("label") == 1
+        if record.get("error", {}).get("stage") == "render":  # which was not known when the result came
+            self._count_failure(record["error"]["message"].partition("\n")[0])
 
-    def _complete(self, result: InferenceResult) -> dict[str, Any]:
-        """Write the files of a result and return its record."""
-        record = result_to_jsonable(result, include_anomaly_map_values=self._map_values)
-        if result.error is None:
-            self._write_files(result, record)
-        if self._audit:
-            record.update(bundle=self._bundle, input_sha256=_digest(result), time_utc=utc_now())
-        return record
-
-    def _write_files(self, result: InferenceResult, record: dict[str, Any]) -> None:
-        maps, overlays = self._folders["maps"], self._folders["overlays"]
-        rendered = None
-        if result.anomaly_map is not None and (maps or overlays or self._defects):
-            with self._watch.stage("render"):
-                rendered = result.anomaly_map.render()
-        if maps is not None and rendered is not None:
-            path = maps / f"{result.name}.npy"
-            self._save_map(path, rendered)
-            record["anomaly_map"]["path"] = str(path)
-        elif "anomaly_map" in record and not self._map_values:
-            del record["anomaly_map"]
-        found = self._find_defects(result, rendered, record) if self._defects else None
-        if overlays is not None and result.image is not None:
-            with self._watch.stage("render"):
-                overlay = draw_overlay(result, rendered, self._pipeline.pixel_threshold, found)
-            with self._watch.stage("save"):
-                data = encode_jpeg(overlay)
-                with _whole(overlays / f"{result.name}.jpg") as file:
-                    file.write(data)
-
-    def _find_defects(self, result: InferenceResult, rendered: NDArray[np.float32] | None, record: dict[str, Any]) -> Defects:
-        with self._watch.stage("defects"):
-            found = self._pipeline.find_defects(result.anomaly_map, rendered, image_space=self._image_space)
-        path, masks = None, self._folders["masks"]
-        if masks is not None:
-            with self._watch.stage("save"):
-                path = write_mask_file(found.mask, masks, result.name, found.mask_format)
-        record["defects"] = found.record(path)
-        return found
-
-    def _save_map(self, path: Path, values: NDArray[np.float32]) -> None:
-        with self._watch.stage("save"), _whole(path) as file:
-            np.save(file, values, allow_pickle=False)
+    def _count_failure(self, problem: str) -> None:
+        with self._lock:
+            self.failed += 1
+        logger.error(problem)
 
 
 def writer_threads() -> int:
@@ -242,19 +248,6 @@ def writer_threads() -> int:
     except AttributeError:  # not every system tells
         cores = os.cpu_count() or 1
     return min(4, cores)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that gets its name once it is whole."""
-    part = path.with_name(f".{path.name}.part")
-    with written(path):
-        try:
-            with part.open("wb") as file:
-                yield file
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def new_folder(folder: Path, overwrite: bool = False) -> None:
@@ -278,14 +271,3 @@ def new_folder(folder: Path, overwrite: bool = False) -> None:
         raise OutputError(
             f"folder {folder} cannot be written ({error.strerror})", "name a folder that you may write to"
         ) from None
-
-
-def _digest(result: InferenceResult) -> str | None:
-    """Return the sha256 of the image's file, or of its pixels where it came as an array."""
-    if result.path is None:
-        return hashlib.sha256(np.ascontiguousarray(result.item).tobytes()).hexdigest()
-    try:
-        with result.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

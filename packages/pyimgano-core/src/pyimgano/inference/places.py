@@ -1,11 +1,45 @@
-"""Where results must not go: over the images to inspect, beside them, or into the bundle."""
+"""Where results go, and where they must not: over the images to inspect, beside them, or into the bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from pyimgano.errors import OutputError
+from pyimgano.inference.lines import check_new
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files and folders that a run writes to; None for what was not asked for."""
+
+    jsonl: Path | None = None
+    regions: Path | None = None
+    maps: Path | None = None
+    masks: Path | None = None
+    overlays: Path | None = None
+    sheet: Path | None = None
+    profile: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path | None, ...]:
+        """Return all of them."""
+        return astuple(self)
+
+    def check(self, files: Iterable[str], inputs: Iterable[str], bundle: Path, overwrite: bool) -> None:
+        """Raise before any work is done if results would go where they must not, or replace others unasked.
+
+        What the writer of records writes, it checks itself.
+        """
+        refuse_places(self.outputs, files, inputs, bundle)
+        named = [path.resolve() for path in (self.jsonl, self.regions, self.sheet, self.profile) if path is not None]
+        twice = next((path for path in named if named.count(path) > 1), None)
+        if twice is not None:
+            raise OutputError(f"{twice} is named twice", "give every kind of result a file of its own")
+        for path in (self.sheet, self.profile):
+            if path is not None:
+                check_new(path, overwrite)
 
 
 def refuse_places(outputs: Iterable[Path | None], files: Iterable[str], inputs: Iterable[str], bundle: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pyimgano.contracts import ImageScore
 from pyimgano.errors import PyimganoError
-from pyimgano.images import Image
+from pyimgano.images import ImageLike
 from pyimgano.pipeline import Pipeline
 from pyimgano.postprocess.step import PostprocessStep
 
@@ -132,6 +132,6 @@ class TimedPipeline(Pipeline):
         """Return the pipeline with a watch."""
         return cls(**{each.name: getattr(pipeline, each.name) for each in fields(pipeline)}, watch=watch)
 
-    def _score_batch(self, images: list[Image], steps: Sequence[PostprocessStep]) -> list[ImageScore | PyimganoError]:
+    def _score_batch(self, images: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> list[ImageScore | PyimganoError]:
         with self.watch.stage("score"):
             return super()._score_batch(images, steps)

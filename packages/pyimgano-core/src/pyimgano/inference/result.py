@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyimgano.errors import ImageError, PyimganoError
+from pyimgano.errors import ImageError, MapError, PyimganoError
 from pyimgano.images import Image, ImageLike
 from pyimgano.maps import AnomalyMap
 from pyimgano.reporting.strict_json import plain
@@ -71,8 +71,7 @@ def result_to_jsonable(result: InferenceResult, *, include_anomaly_map_values: b
     """Return the JSONL record of a result; keys that do not apply are left out, never null by accident."""
     record: dict[str, Any] = {"index": result.index, "input": str(result.path) if result.path is not None else None}
     if result.error is not None:
-        stage = "read" if isinstance(result.error, ImageError) else "score"
-        details = {"type": type(result.error).__name__, "message": str(result.error), "stage": stage}
+        details = {"type": type(result.error).__name__, "message": str(result.error), "stage": _stage(result.error)}
         return {**record, "status": "error", "error": details}
     record["score"] = result.score
     if result.label is not None:
@@ -87,3 +86,8 @@ def result_to_jsonable(result: InferenceResult, *, include_anomaly_map_values: b
             record["anomaly_map_values"] = np.round(result.anomaly_map.render(), 6)
     jsonable: dict[str, Any] = plain(record)
     return jsonable
+
+
+def _stage(error: PyimganoError) -> str:
+    """Return where on its way an image met the error."""
+    return "read" if isinstance(error, ImageError) else "render" if isinstance(error, MapError) else "score"

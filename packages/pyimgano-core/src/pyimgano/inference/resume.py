@@ -119,11 +119,18 @@ class Held:
             if left:
                 yield Chunk([index for index, _ in left], [item for _, item in left])
 
-    def put_in_order(self) -> None:
-        """Sort the lines by index, where inputs that had failed before came last."""
-        if (self.errors or not self.ordered) and self.path.exists():
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield what the file holds by now, one record at a time."""
+        for _, record in _records(self.path):
+            yield record
+
+    def put_in_order(self) -> bool:
+        """Sort the lines by index, where inputs that had failed before came last; return whether that was to be done."""
+        needed = bool(self.errors or not self.ordered) and self.path.exists()
+        if needed:
             with written(self.path):
                 _rewrite(self.path, _in_order)
+        return needed
 
     def _has(self, index: int, given: str) -> bool:
         held = self.inputs.get(index, given)

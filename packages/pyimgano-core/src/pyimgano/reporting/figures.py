@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 INK, GREY, PALE = "#1b1f24", "#5b6570", "#d8dee4"
 GOOD, DEFECT = "#0072b2", "#d55e00"  # Okabe and Ito 2008: told apart without colour vision too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1b1f24")  # of the same authors
+MARKERS = "osD^vXPp*<>hd"
 SIZE = (5.0, 4.1)  # inches of 72 units: text of 13 units is readable from 330 px on
 LOG_RATIO = 20.0
 BINS = 26
@@ -137,6 +139,24 @@ def score_figure(truth: NDArray[np.bool_], scores: Floats, threshold: float | No
         figure.supylabel("images", x=0.005, fontsize=13)
 
     return _drawn(draw, prefix, "Histograms of the scores of good and of defective images")
+
+
+def severity_figure(lines: Mapping[str, Mapping[int, float]], clean: float, metric: str, prefix: str) -> str:
+    """Return how a metric changes with severity, a line per corruption that starts at the clean value at severity 0."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_axes((0.135, 0.145, 0.56, 0.825))
+        axes.axhline(clean, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        for number, (name, values) in enumerate(lines.items()):
+            marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
+            places = [0, *values]
+            axes.plot(places, [clean, *values.values()], color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
+        axes.set(xlabel="severity", ylabel=metric, ylim=(-0.02, 1.03))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y")
+        figure.legend(loc="center left", bbox_to_anchor=(0.7, 0.55), frameon=False, fontsize=10, handlelength=1.6)
+
+    return _drawn(draw, prefix, f"{metric} against severity, a line per corruption")
 
 
 def _title(truth: NDArray[np.bool_], scores: Floats, threshold: float | None, defective: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from pyimgano.reporting.files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+logger = logging.getLogger(__name__)
 
 FILE = "report.html"
 
@@ -45,6 +48,15 @@ def write_html(folder: Path) -> Path:
         if model.run is not None:
             _write(model.run.folder, "report.html.j2", run.build(model.run))
     return _write(folder, "comparison.html.j2", page)
+
+
+def write_html_where_possible(folder: Path) -> Path | None:
+    """Render the page as `write_html` does; without jinja2 or matplotlib warn, with the command, and return None."""
+    try:
+        return write_html(folder)
+    except MissingDependencyError as error:
+        logger.warning("%s; everything else is in %s. Next: %s", error.problem, folder, error.next_step)
+        return None
 
 
 def _write(folder: Path, template: str, page: object) -> Path:

@@ -122,6 +122,9 @@ class TiledDetector(Detector):
                 count = max(1, round(scores.size * self.options.score_topk))
                 return float(np.sort(scores)[-count:].mean())
 
+    def check_savable(self) -> None:
+        self.detector.check_savable()
+
     def state(self) -> dict[str, NDArray[Any]]:
         return self.detector.state()
 

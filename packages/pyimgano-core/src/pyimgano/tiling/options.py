@@ -31,8 +31,8 @@ def _flag(name: str, **more: str) -> dict[str, Any]:
     return {"flag": f"--{name}", **more}
 
 
-class TilingOptions(Options):
-    """Whether images are cut into tiles before the detector, and how its answers are joined; by default they are not.
+class TileScoring(Options):
+    """Whether images are cut into tiles before they are scored, and how the answers are joined; by default they are not.
 
     A side is one number, or height and width.
     """
@@ -64,9 +64,6 @@ class TilingOptions(Options):
         description="What happens where tiles overlap: the largest value, or an average that hann and gaussian fade at edges.",
         json_schema_extra=_flag("tile-map-reduce"),
     )
-    fit_on: Literal["images", "tiles"] = Field(
-        "images", description="What the detector learns from.", json_schema_extra=_flag("tile-fit-on")
-    )
 
     @model_validator(mode="after")
     def _leaves_no_gaps(self) -> Self:
@@ -86,3 +83,11 @@ class TilingOptions(Options):
     def step(self) -> Size | None:
         """Return the stride down and across; None for tiles side by side."""
         return None if self.stride is None else as_size(self.stride)
+
+
+class TilingOptions(TileScoring):
+    """The same, and what the detector learns from, which nothing changes once it has."""
+
+    fit_on: Literal["images", "tiles"] = Field(
+        "images", description="What the detector learns from.", json_schema_extra=_flag("tile-fit-on")
+    )

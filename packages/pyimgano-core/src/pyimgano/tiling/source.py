@@ -37,6 +37,10 @@ class TileSource(ImageSource):
         self._images = copy.copy(images)
         self._images.ahead = _AHEAD
 
+    @property
+    def untouched(self) -> bool:
+        return False
+
     def __len__(self) -> int:
         """Return the number of tiles; of files from their headers alone."""
         return self._count

@@ -45,31 +45,46 @@ def stitch_maps(
         If the corners are no full grid, row by row, or leave gaps; if a map is missing or one too many, has another shape,
         or holds a value that is not finite.
     """
+    stitched = np.empty(out_shape, dtype=np.float32)
+    for top, rows in stitched_bands(tiles_coords, maps, out_shape, reduce):
+        stitched[top : top + len(rows)] = rows
+    return stitched
+
+
+def stitched_bands(
+    tiles_coords: Iterable[tuple[int, int]], maps: Iterable[NDArray[Any]], out_shape: Size, reduce: MapReduce = "max"
+) -> Iterator[tuple[int, Values]]:
+    """Yield what `stitch_maps` returns from top to bottom: the first row, and the rows down to where the next tiles begin.
+
+    Memory holds two rows of tiles, however high the map is. Arguments and errors are those of `stitch_maps`.
+    """
     coords = list(tiles_coords)
-    rows, columns = _axes(coords)
+    tops, columns = _axes(coords)
     arriving = _checked(maps, coords)
     first = next(arriving)
     arriving = chain([first], arriving)
     (height, width), (tall, wide) = out_shape, first.shape
-    down, across = _shares(rows, tall, height, reduce), _shares(columns, wide, width, reduce)
+    down, across = _shares(tops, tall, height, reduce), _shares(columns, wide, width, reduce)
     start = -np.inf if reduce == "max" else 0.0
-    stitched = np.full(out_shape, start, dtype=np.float32)
-    band = np.empty((tall, width), dtype=np.float32)
-    for y, vertical in zip(rows, down, strict=True):
+    band, open_rows = np.empty((tall, width), dtype=np.float32), np.full((tall, width), start, dtype=np.float32)
+    for y, end, vertical in zip(tops, [*tops[1:], height], down, strict=True):
         band.fill(start)
         for x, horizontal in zip(columns, across, strict=True):
             _blend(band[:, x : x + wide], next(arriving)[:, : width - x], horizontal, reduce)
-        _blend(stitched[y : y + tall], band[: height - y], vertical[:, None], reduce)
+        _blend(open_rows[: height - y], band[: height - y], vertical[:, None], reduce)
+        yield y, open_rows[: end - y].copy()
+        left = tall - (end - y)
+        open_rows[:left] = open_rows[end - y :].copy()
+        open_rows[left:] = start
     for _ in arriving:  # lets it notice a map too many
         pass
-    return stitched
 
 
 def _axes(coords: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     """Return the rows and the columns of a grid of corners."""
     rows, columns = list(dict.fromkeys(y for y, _ in coords)), list(dict.fromkeys(x for _, x in coords))
-    if not coords or coords != [(y, x) for y in rows for x in columns]:
-        raise DetectorError("the corners of the tiles are not a full grid, row by row", "use iter_tile_coords")
+    if not coords or rows != sorted(rows) or coords != [(y, x) for y in rows for x in columns]:
+        raise DetectorError("the corners of the tiles are not a full grid, row by row from the top", "use iter_tile_coords")
     return rows, columns
 
 

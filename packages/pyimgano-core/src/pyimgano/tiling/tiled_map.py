@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyimgano.maps import AnomalyMap, MapRecipe
 from pyimgano.tiling.coords import Coords, Size
-from pyimgano.tiling.stitch import MapReduce, stitch_maps
+from pyimgano.tiling.stitch import MapReduce, stitch_maps, stitched_bands
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,33 @@ class TiledMap(AnomalyMap):
 
     def render(self, size: Size | None = None) -> NDArray[np.float32]:
         """Return the map as (H, W) float32 at `size`, by default that of its image; tiles are rendered one at a time."""
-        maps = (tile.render(self.tile_size) for tile in self.tiles)
-        stitched = stitch_maps(self.coords, maps, self.source, self.reduce)
+        stitched = stitch_maps(self.coords, self._rendered(), self.source, self.reduce)
         return AnomalyMap(stitched, self.source, steps=self.steps).render(size)
+
+    def overview(self, size: Size) -> NDArray[np.float32]:
+        """Return the largest value of each cell of the image, so that no small defect is lost; two rows of tiles are held.
+
+        With steps, or where it is enlarged, it is `render`.
+        """
+        (height, width), (rows, columns) = self.source, size
+        if self.steps or rows > height or columns > width:
+            return self.render(size)
+        peaks = np.full(size, -np.inf, dtype=np.float32)
+        starts = -(np.arange(columns) * -width // columns)
+        for top, band in self.bands():
+            cells = np.arange(top, top + len(band)) * rows // height
+            first = np.flatnonzero(np.diff(cells, prepend=-1))
+            across = np.maximum.reduceat(band, starts, axis=1)
+            target = slice(cells[0], cells[-1] + 1)
+            peaks[target] = np.maximum(peaks[target], np.maximum.reduceat(across, first, axis=0))
+        return peaks
+
+    def bands(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield one row of tiles after the other; steps need the map whole, which is then one band."""
+        if self.steps:
+            yield 0, self.render()
+        else:
+            yield from stitched_bands(self.coords, self._rendered(), self.source, self.reduce)
+
+    def _rendered(self) -> Iterator[NDArray[np.float32]]:
+        return (tile.render(self.tile_size) for tile in self.tiles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,22 +13,29 @@ from pyimgano.choice import Choice
 from pyimgano.contracts import Runtime
 from pyimgano.defects.config import DefectsConfig
 from pyimgano.errors import BundleError, OptionsError
+from pyimgano.guard import named_errors
+from pyimgano.inference.prediction import PredictionOptions
 from pyimgano.options import parse
 from pyimgano.pipeline import Pipeline
 from pyimgano.postprocess.step import PostprocessStep
 from pyimgano.preprocessing import IlluminationOptions
 from pyimgano.registry import build_detector, find
 from pyimgano.tiling import TiledDetector, TilingOptions
+from pyimgano.workbench.config_file import check_versions, read_object
+from pyimgano.workbench.seal import SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
+logger = logging.getLogger(__name__)
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelPart(_Part):
-    """Which component, with all its options."""
+    """Which component, with all its options.
+
+    `device`: where it runs unless the line says; exported as ``auto``, because bundles move between machines.
+    """
 
     name: str
     distribution: str
@@ -61,8 +68,9 @@ class PostprocessPart(_Part):
 
     def step(self) -> PostprocessStep:
         """Return the step, with what was learned in place."""
-        step = PostprocessStep.create(Choice(name=self.name, options=self.options))
-        step.component.load_state(self.state)
+        with named_errors(self.name):
+            step = PostprocessStep.create(Choice(name=self.name, options=self.options))
+            step.component.load_state(self.state)
         return step
 
 
@@ -81,6 +89,18 @@ class DefectsPart(DefectsConfig):
     pixel_normal_quantile: float | None = None
     pixel_threshold_provenance: PixelThreshold | None = None
 
+    @classmethod
+    def of(cls, config: DefectsConfig, pixel: PixelThreshold | None, enabled: bool) -> DefectsPart:
+        """Return the part for settings of the chain and the pixel threshold that was calibrated with them."""
+        return cls(
+            **config.model_dump(exclude={"pixel_threshold"}),
+            enabled=enabled,
+            pixel_threshold=pixel.value if pixel is not None else None,
+            pixel_normal_quantile=pixel.q if pixel is not None else None,
+            pixel_threshold_strategy=pixel.method if pixel is not None else None,
+            pixel_threshold_provenance=pixel,
+        )
+
     def config(self) -> DefectsConfig:
         """Return the settings of the chain alone."""
         return DefectsConfig(**self.model_dump(include=set(DefectsConfig.model_fields)))
@@ -89,7 +109,7 @@ class DefectsPart(DefectsConfig):
 class StatePart(_Part):
     """The file with what was learned, beside this one."""
 
-    file: str
+    file: str = Field(pattern=r"\.safetensors$")
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
@@ -106,6 +126,7 @@ class InferConfig(_Part):
     threshold: FiniteFloat | None = None
     threshold_provenance: ImageThreshold | None = None
     defects: DefectsPart = DefectsPart()
+    prediction: PredictionOptions = PredictionOptions()
     state: StatePart
 
     def score_threshold(self) -> ImageThreshold | None:
@@ -116,23 +137,42 @@ class InferConfig(_Part):
         return ImageThreshold(value=self.threshold, method="fixed", source="infer_config")
 
     def pixel_threshold(self) -> PixelThreshold | None:
-        """Return the pixel threshold that counts."""
+        """Return the pixel threshold that counts; none is the calibrated one."""
         value, record = self.defects.pixel_threshold, self.defects.pixel_threshold_provenance
-        if value is None or (record is not None and record.value == value):
-            return record if value is not None else None
-        return PixelThreshold.by_hand(value, "infer_config", record)
+        if value is None:
+            return self.calibrated_pixel_threshold()
+        return record if record is not None and record.value == value else PixelThreshold.by_hand(value, "infer_config", record)
+
+    def calibrated_pixel_threshold(self) -> PixelThreshold | None:
+        """Return what was calibrated, whatever has been set since; None where nothing was."""
+        record = self.defects.pixel_threshold_provenance
+        return record if record is not None and record.source == "calibration" else None
 
     def pipeline(self, state: dict[str, Any], runtime: Runtime) -> Pipeline:
-        """Return the pipeline, with what was learned in place."""
+        """Return the pipeline, with what was learned in place; thresholds of another chain are warned of."""
+        pipeline = self.build(state, runtime)
+        pipeline.warn_of_another_chain()
+        return pipeline
+
+    def build(self, state: dict[str, Any], runtime: Runtime) -> Pipeline:
+        """Return the pipeline, with what was learned in place.
+
+        Raises
+        ------
+        BundleError
+            If the state lacks an array.
+        PyimganoError
+            If a component is not installed, does not take its options, or fails on its state.
+        """
         entry = find("detector", self.model.name)
-        tiling = self.adaptation.tiling
-        detector = TiledDetector.wrap(build_detector(entry, self.model.options, runtime), tiling)
-        try:
-            detector.load_state(state)
-        except KeyError as error:
-            raise BundleError(f"{self.state.file} has no array {error} for {self.model.name}", "export it again") from None
+        with named_errors(self.model.name):
+            detector = TiledDetector.wrap(build_detector(entry, self.model.options, runtime), self.adaptation.tiling)
+            try:
+                detector.load_state(state)
+            except KeyError as error:
+                raise BundleError(f"{self.state.file} has no array {error} for {self.model.name}", "export it again") from None
         detector.threshold = self.score_threshold()
-        pipeline = Pipeline(
+        return Pipeline(
             detector,
             entry.full_name,
             entry.record.version,
@@ -142,11 +182,9 @@ class InferConfig(_Part):
             self.pixel_threshold(),
             [part.step() for part in self.adaptation.postprocess],
             self.preprocessing,
-            tiling,
+            self.adaptation.tiling,
             self.defects.config(),
         )
-        pipeline.warn_of_another_chain()
-        return pipeline
 
 
 def read_infer_config(path: Path) -> InferConfig:
@@ -155,27 +193,16 @@ def read_infer_config(path: Path) -> InferConfig:
     Raises
     ------
     BundleError
-        If it is missing, not strict JSON, of a newer schema, or has a fault; the message names the file and the field.
+        If it is missing, not strict JSON, of a newer schema or a newer pyimgano, or has a fault; the message names the file
+        and the field.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text, parse_constant=_refuse_constant)
-    except FileNotFoundError:
-        raise BundleError(f"{path} does not exist", "pyimgano train --export-deploy-bundle DIR makes one") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not readable JSON: {error}", "restore the file, or export it again") from None
-    if not isinstance(values, dict):
-        raise BundleError(f"{path} holds {type(values).__name__}, not an object", "export it again")
-    version = values.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
-        raise BundleError(
-            f"{path} has schema version {version!r}, this pyimgano reads {SCHEMA_VERSION}", "install a newer pyimgano-core"
-        )
+    values = read_object(path)
+    check_versions(values, path)
+    if "schema_version" not in values:
+        logger.warning("%s has no schema_version; it is read as version %d", path, SCHEMA_VERSION)
     try:
         return parse(InferConfig, values, path.name)
     except OptionsError as error:
-        raise BundleError(f"{path} is not valid:\n{error.problem}", "restore the file, or export it again") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not allowed in strict JSON")
+        raise BundleError(
+            f"{path} is not valid:\n{error.problem}", f"pyimgano validate-infer-config {path} lists every problem"
+        ) from None

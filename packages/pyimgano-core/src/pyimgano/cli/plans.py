@@ -1,0 +1,23 @@
+"""A plan as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from pyimgano.cli.tables import table
+from pyimgano.evaluation.plan import Plan
+
+
+def show_parts(plan: Plan) -> None:
+    """Print a row per component of a plan, with all its options."""
+    records = [part.record() for part in plan.parts]
+    rows = [[part["kind"], part["name"], part["version"] or "-", _options(part["options"])] for part in records]
+    typer.echo(table(["KIND", "COMPONENT", "VERSION", "OPTIONS"], rows))
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={json.dumps(value)}" for key, value in options.items())

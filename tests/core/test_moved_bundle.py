@@ -1,0 +1,30 @@
+"""A bundle on another machine: no training data, no network, and byte for byte the judgement of the process that trained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from moved_bundle import judged_here_and_there
+
+DATA = Path(os.environ.get("PYIMGANO_DEV_DATA", "/nowhere")) / "bsdata" / "ballscrew"
+
+
+def test_a_moved_bundle_judges_as_the_training_process_did(shell: Callable, surface_root: Path, tmp_path: Path) -> None:
+    images = sorted((surface_root / "test").rglob("*.png"))
+    model = {"name": "vision_filterbank", "options": {"resize": [96, 128]}}
+    records, regions = judged_here_and_there(shell, surface_root, tmp_path, model, test=images)
+    assert len(records) == 15
+    assert {record["label"] for record in records} == {0, 1}
+    assert regions >= 3
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not DATA.is_dir(), reason="PYIMGANO_DEV_DATA names no folder with bsdata/ballscrew")
+def test_a_moved_bundle_of_ball_screws_judges_as_the_training_process_did(shell: Callable, tmp_path: Path) -> None:
+    images = sorted(path for path in (DATA / "test").rglob("*") if path.is_file())
+    records, regions = judged_here_and_there(shell, DATA, tmp_path, {"name": "vision_filterbank"}, test=images)
+    assert len(records) == len(images) >= 40
+    assert regions
