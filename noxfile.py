@@ -16,7 +16,9 @@ ROOT = Path(__file__).parent
 PINNED = ("--constraint", "constraints.txt")
 CORE = "packages/pyimgano-core"
 PATCHKNN = "packages/pyimgano-models-patchknn"
-PLUGINS = {PATCHKNN: "tests/patchknn"}
+ROBUSTNESS = "packages/pyimgano-robustness"
+PLUGINS = {PATCHKNN: "tests/patchknn", ROBUSTNESS: "tests/robustness"}
+WHOLE = {PATCHKNN: f"{PATCHKNN}[offline]", ROBUSTNESS: f"{ROBUSTNESS}[report]"}
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as many tests run at once as there are cores
 
@@ -37,7 +39,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole test suite with everything installed; arguments go to pytest."""
-    install(session, f"{CORE}[demo,report]", f"{PATCHKNN}[offline]", *TEST_TOOLS, "scikit-learn")
+    install(session, f"{CORE}[demo,report,sign]", *WHOLE.values(), *TEST_TOOLS, "scikit-learn")
     session.run("pytest", "-n", "auto", *session.posargs, env=ONE_THREAD)
 
 
@@ -51,25 +53,26 @@ def core_alone(session: nox.Session) -> None:
 @nox.session(reuse_venv=False)
 @nox.parametrize("plugin", sorted(PLUGINS), ids=[Path(name).name for name in sorted(PLUGINS)])
 def alone(session: nox.Session, plugin: str) -> None:
-    """Run a plugin's tests where only it is installed: first bare, then with the extra that it declares for offline use."""
+    """Run a plugin's tests where only it is installed: first bare, then with the extra that makes it whole."""
     install(session, CORE, plugin, *TEST_TOOLS)
-    session.run("pytest", f"{PLUGINS[plugin]}/test_bare.py")
-    install(session, f"{plugin}[offline]")
+    session.run("pytest", *map(str, (ROOT / PLUGINS[plugin]).glob("test_*bare.py")))
+    install(session, WHOLE[plugin])
     session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build both distributions, install them from `dist/` alone, and do a small job."""
+    """Build all distributions, install them from `dist/` alone, and do a small job."""
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*PINNED, "build", "uv")
-    for package in (CORE, PATCHKNN):
+    for package in (CORE, *PLUGINS):
         session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(dist), package, silent=True)
     built = sorted(str(path) for path in dist.glob("*.whl"))
-    session.run("uv", "pip", "uninstall", "pyimgano-core", "pyimgano-models-patchknn", silent=True)
+    names = [Path(package).name for package in (CORE, *PLUGINS)]
+    session.run("uv", "pip", "uninstall", *names, silent=True)
     extras = [f"{path}[offline]" if "patchknn" in path else path for path in built]
-    session.install(*PINNED, "--reinstall-package", "pyimgano-core", "--reinstall-package", "pyimgano-models-patchknn", *extras)
+    session.install(*PINNED, *(f"--reinstall-package={name}" for name in names), *extras)
     session.chdir(session.create_tmp())
     session.run("pyimgano", "list-plugins", "--strict")
     session.run("python", "-m", "pyimgano", "demo", "--dataset", "surface", "--output", "job", "--overwrite")
@@ -78,7 +81,7 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    install(session, f"{CORE}[report]", "ruff", "mypy", "types-pyyaml")
+    install(session, f"{CORE}[report,sign]", "ruff", "mypy", "types-pyyaml")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -87,6 +90,6 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure what the documentation claims; each script prints ratios against a named peer."""
-    install(session, f"{CORE}[demo]", f"{PATCHKNN}[offline]", "anomalib==2.7.0")
+    install(session, f"{CORE}[demo]", *WHOLE.values(), "anomalib==2.7.0")
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         session.run("python", str(script))

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 import pyimgano
 import pyimgano_patchknn
+import pyimgano_robustness
 from pyimgano import __version__
 from pyimgano.discovery import CORE, discover
 from pyimgano.discovery.catalogue import FIRST_PARTY
@@ -47,7 +48,7 @@ def test_the_catalogue_is_what_the_plugins_provide() -> None:
 
 
 def test_every_public_name_can_be_imported() -> None:
-    for package in (pyimgano, pyimgano_patchknn):
+    for package in (pyimgano, pyimgano_patchknn, pyimgano_robustness):
         for name in package.__all__:
             assert getattr(package, name) is not None
 

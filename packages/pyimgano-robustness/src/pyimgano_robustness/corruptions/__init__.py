@@ -1,0 +1,1 @@
+"""What lamps, lenses, cameras, files and fixtures do to images over time, each in five severities."""
