@@ -28,13 +28,17 @@ class Outcome:
 
 
 @pytest.fixture(autouse=True)
-def fresh_discovery(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Discover anew in every test, without what the developer's own shell selects."""
+def fresh_discovery(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Discover anew in every test, without what the developer's own shell selects; plugins of a test are forgotten after it."""
     for name in ("PYIMGANO_PLUGINS", "PYIMGANO_DISABLE", "PYIMGANO_PLUGIN_FILES"):
         monkeypatch.delenv(name, raising=False)
     discovery._cached.cache_clear()
     requirements._version.cache_clear()
+    before = set(sys.modules)
     yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path_factory.getbasetemp())):
+            del sys.modules[name]
     logs.ROOT.handlers.clear()
     discovery._cached.cache_clear()
     requirements._version.cache_clear()
@@ -78,16 +82,12 @@ def shell(tmp_path: Path) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give an empty folder at the front of ``sys.path`` for plugins; their modules are forgotten after."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty folder at the front of ``sys.path`` for plugins."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    before = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
-            del sys.modules[name]
+    return folder
 
 
 @pytest.fixture
