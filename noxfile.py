@@ -21,6 +21,7 @@ PLUGINS = {PATCHKNN: "tests/patchknn", ROBUSTNESS: "tests/robustness"}
 WHOLE = {PATCHKNN: f"{PATCHKNN}[offline]", ROBUSTNESS: f"{ROBUSTNESS}[report]"}
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as many tests run at once as there are cores
+ALONE = {**ONE_THREAD, "PYIMGANO_DEV_DATA": None}  # `tests` goes through the photographs, which is enough
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -47,7 +48,7 @@ def tests(session: nox.Session) -> None:
 def core_alone(session: nox.Session) -> None:
     """Run core's tests, the whole job included, where nothing but core is installed."""
     install(session, CORE, *TEST_TOOLS)
-    session.run("pytest", "-n", "auto", "tests/core", *session.posargs, env={"PYIMGANO_TEST_ALONE": "core", **ONE_THREAD})
+    session.run("pytest", "-n", "auto", "tests/core", *session.posargs, env={"PYIMGANO_TEST_ALONE": "core", **ALONE})
 
 
 @nox.session(reuse_venv=False)
@@ -57,7 +58,7 @@ def alone(session: nox.Session, plugin: str) -> None:
     install(session, CORE, plugin, *TEST_TOOLS)
     session.run("pytest", *map(str, (ROOT / PLUGINS[plugin]).glob("test_*bare.py")))
     install(session, WHOLE[plugin])
-    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env=ONE_THREAD)
+    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env=ALONE)
 
 
 @nox.session
