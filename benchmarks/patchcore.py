@@ -42,11 +42,15 @@ Images = Sequence[np.ndarray]
 Answers = tuple[np.ndarray, np.ndarray]
 
 
+def files(start: int, count: int) -> list[Path]:
+    """Return photographs of solar cells."""
+    split = load_dataset("elpv").load()
+    return [sample.path for sample in (*split.train, *split.test)][start : start + count]
+
+
 def cells(start: int, count: int) -> list[np.ndarray]:
     """Return solar cells, (256, 256, 3) uint8."""
-    split = load_dataset("elpv").load()
-    paths = [sample.path for sample in (*split.train, *split.test)][start : start + count]
-    return [resize(image, SIZE) for image in ImageSource(paths)]
+    return [resize(image, SIZE) for image in ImageSource(files(start, count))]
 
 
 def options(backbone: str, folder: Path) -> dict[str, object]:
