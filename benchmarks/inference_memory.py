@@ -1,4 +1,4 @@
-"""Inference in bounded memory: peak memory over the number of images, and what one huge image costs in tiles."""
+"""Inference in bounded memory: peak memory over the number of images, and what huge images cost in tiles."""
 
 from __future__ import annotations
 
@@ -71,22 +71,23 @@ def many_images(folder: Path, few: int, many: int) -> None:
     print(f"growth {peaks[1] / peaks[0] - 1:+.1%}")
 
 
-def huge_image(folder: Path, side: int) -> None:
-    """Print peak memory for a square image in tiles, beside that of the decoded image."""
+def huge_images(folder: Path, side: int, count: int) -> None:
+    """Print peak memory for square images in tiles, one after the other, beside that of one decoded image."""
     bundle = train(folder, "--tile-size", SIDE)
     surface = cv2.imread(str(next((folder / "parts" / "test" / "good").iterdir())))
     repeats = -(-side // SIDE)
     image = np.ascontiguousarray(np.tile(surface, (repeats, repeats, 1))[:side, :side])
     cv2.circle(image, (side // 3, side // 2), 40, (0, 0, 255), -1)
-    path = folder / "huge" / "huge.jpg"
-    path.parent.mkdir()
-    cv2.imwrite(str(path), image)
+    parts = folder / "huge"
+    parts.mkdir()
+    for place in range(count):
+        cv2.imwrite(str(parts / f"{place}.jpg"), image)
     decoded = image.nbytes // 2**20
     del image
     for name, flags in (("records alone", ["--save-jsonl", folder / "alone.jsonl"]), ("all outputs", outputs(folder / "all"))):
-        peak, seconds = run("infer", "--bundle", bundle, "--input", path, *flags)
+        peak, seconds = run("infer", "--bundle", bundle, "--input", parts, *flags)
         verdict = "within" if peak <= decoded + ALLOWED else "ABOVE"
-        print(f"{side} x {side}, {name}: {peak} MiB, {verdict} {decoded} + {ALLOWED} MiB, {seconds:.0f} s")
+        print(f"{count} of {side} x {side}, {name}: {peak} MiB, {verdict} {decoded} + {ALLOWED} MiB, {seconds:.0f} s")
 
 
 if __name__ == "__main__":
@@ -95,10 +96,11 @@ if __name__ == "__main__":
         raise SystemExit
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs=2, default=[500, 5000], metavar=("FEW", "MANY"), help="0 0 leaves it out.")
-    parser.add_argument("--side", type=int, default=20_000, help="Of the huge image; 0 leaves it out.")
+    parser.add_argument("--side", type=int, default=20_000, help="Of a huge image; 0 leaves them out.")
+    parser.add_argument("--huge", type=int, default=3, help="How many huge images, one after the other.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         if arguments.images[1]:
             many_images(Path(temporary), *arguments.images)
         if arguments.side:
-            huge_image(Path(temporary), arguments.side)
+            huge_images(Path(temporary), arguments.side, arguments.huge)

@@ -68,12 +68,14 @@ def test_memory_does_not_grow_with_the_number_of_images(peak: Callable, tmp_path
     assert peaks[1] - peaks[0] < 0.1 * megabytes, "120 more images and maps"
 
 
-def test_a_large_image_takes_little_more_than_its_pixels(peak: Callable, tmp_path: Path) -> None:
+def test_large_images_take_little_more_than_the_pixels_of_one(peak: Callable, tmp_path: Path) -> None:
     trained = bundle(peak, tmp_path, "--tile-size", 512, "--tile-stride", 448, "--tile-map-reduce", "hann")
-    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    small, large = tmp_path / "small.png", tmp_path / "large"
+    large.mkdir()
     image = np.full((9000, 9000, 3), 90, np.uint8)
     image[4000:4040, 5000:5040] = (255, 0, 255)
-    cv2.imwrite(str(large), image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    for name in "ab":
+        cv2.imwrite(str(large / f"{name}.png"), image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     cv2.imwrite(str(small), image[:600, :600])
     flags = ["--pixel-threshold", 100]
     base = peak("infer", "--bundle", trained, "--input", small, *flags, *outputs(tmp_path / "few"))

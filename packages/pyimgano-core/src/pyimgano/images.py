@@ -42,12 +42,20 @@ def read(path: str | os.PathLike[str]) -> Image:
     ImageError
         For a file that is missing, empty, truncated, not an image, too small, too large or not finite; it names the file.
     """
-    path = Path(path)
+    image = _read_up_to(MAX_PIXELS, Path(path))
+    assert image is not None
+    return image
+
+
+def _read_up_to(most: int, path: Path) -> Image | None:
+    """Return the image in a file as `read` does; None, undecoded, where it has more than `most` pixels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images; our own limit below is an error
             with PillowImage.open(path) as image:
                 _check_size(image.size[1], image.size[0], str(path))
+                if image.size[0] * image.size[1] > most:
+                    return None
                 direct = _read_directly(path, image) if image.size[0] * image.size[1] > LARGE else None
                 if direct is not None:
                     return direct
@@ -249,29 +257,43 @@ class ImageSource:
         yield from batched(self, size)
 
     def outcomes(self) -> Iterator[tuple[ImageLike, Image | ImageError]]:
-        """Yield every item with its image, or with the error that reading it gave."""
+        """Yield every item with its image, or with the error that reading it gave.
+
+        Images of more than `LARGE` pixels are not decoded ahead, and none is held here while the next one is made.
+        """
         if not self.workers or all(isinstance(item, np.ndarray) for item in self.items):
             for item in self.items:
                 yield item, self._outcome(item)
             return
-        waiting: deque[tuple[ImageLike, Future[Image | ImageError]]] = deque()
+        waiting: deque[tuple[ImageLike, Future[Image | ImageError | None]]] = deque()
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
             try:
                 for item in self.items:
-                    waiting.append((item, pool.submit(self._outcome, item)))
+                    waiting.append((item, pool.submit(self._outcome_ahead, item)))
                     if len(waiting) > self.ahead:
-                        first, future = waiting.popleft()
-                        yield first, future.result()
+                        yield self._first(waiting)
                 while waiting:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+                    yield self._first(waiting)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
+    def _first(
+        self, waiting: deque[tuple[ImageLike, Future[Image | ImageError | None]]]
+    ) -> tuple[ImageLike, Image | ImageError]:
+        item, future = waiting.popleft()
+        outcome = future.result()
+        return item, self._outcome(item) if outcome is None else outcome
+
     def _outcome(self, item: ImageLike) -> Image | ImageError:
+        outcome = self._outcome_ahead(item, MAX_PIXELS)
+        assert outcome is not None
+        return outcome
+
+    def _outcome_ahead(self, item: ImageLike, most: int = LARGE) -> Image | ImageError | None:
+        """Return the image or the error that reading gave; None for a file of more than `most` pixels, undecoded."""
         try:
-            image = load(item)
-            return image if self.transform is None else self.transform(image)
+            image = from_array(item) if isinstance(item, np.ndarray) else _read_up_to(most, Path(item))
+            return image if image is None or self.transform is None else self.transform(image)
         except ImageError as error:
             return error
 
@@ -284,6 +306,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     batch: list[T] = []
     for item in items:
         batch.append(item)
+        del item  # it may be large, and the next one is made before the name is given anew
         if len(batch) == size:
             yield batch
             batch = []

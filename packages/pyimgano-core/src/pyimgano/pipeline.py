@@ -8,6 +8,8 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -297,24 +299,31 @@ class Pipeline:
     def _score(self, items: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> Iterator[Scored]:
         tiled = self.tiling.tile_size is not None
         size = 1 if tiled else self.detector.runtime.images_per_batch  # the tiles of one large image are batches of their own
-        for batch in batched(ImageSource(items, ahead=1 if tiled else AHEAD).outcomes(), size):
-            as_paths = self.detector.takes_paths and not self._prepares
-            readable = [
-                item if as_paths and not isinstance(item, np.ndarray) else outcome
-                for item, outcome in batch
-                if not isinstance(outcome, ImageError)
-            ]
-            results = iter(self._score_batch(readable, steps))
-            for item, outcome in batch:
-                if isinstance(outcome, ImageError):
-                    yield Scored(item, error=outcome)
-                    continue
-                result = next(results)
-                if isinstance(result, PyimganoError):
-                    result.problem = f"{'array' if isinstance(item, np.ndarray) else item}: {result.problem}"
-                    yield Scored(item, error=result)
-                else:
-                    yield Scored(item, image=outcome, result=result)
+        batches = batched(ImageSource(items, ahead=1 if tiled else AHEAD).outcomes(), size)
+        return chain.from_iterable(
+            map(partial(self._score_outcomes, steps=steps), batches)
+        )  # no batch is held while the next is made
+
+    def _score_outcomes(
+        self, batch: Sequence[tuple[ImageLike, Image | ImageError]], steps: Sequence[PostprocessStep]
+    ) -> Iterator[Scored]:
+        as_paths = self.detector.takes_paths and not self._prepares
+        readable = [
+            item if as_paths and not isinstance(item, np.ndarray) else outcome
+            for item, outcome in batch
+            if not isinstance(outcome, ImageError)
+        ]
+        results = iter(self._score_batch(readable, steps))
+        for item, outcome in batch:
+            if isinstance(outcome, ImageError):
+                yield Scored(item, error=outcome)
+                continue
+            result = next(results)
+            if isinstance(result, PyimganoError):
+                result.problem = f"{'array' if isinstance(item, np.ndarray) else item}: {result.problem}"
+                yield Scored(item, error=result)
+            else:
+                yield Scored(item, image=outcome, result=result)
 
     def _score_batch(self, images: Sequence[ImageLike], steps: Sequence[PostprocessStep]) -> list[ImageScore | PyimganoError]:
         """Score a batch; if it fails, score its images one by one, so that one image costs only itself."""

@@ -19,4 +19,10 @@ def track(items: Iterable[T], description: str, total: int | None) -> Iterator[T
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield from progress.track(items, total=total, description=description)
+        task = progress.add_task(description, total=total)
+
+        def counted(item: T) -> T:
+            progress.advance(task)
+            return item
+
+        yield from map(counted, items)  # map holds no item while the next one is made

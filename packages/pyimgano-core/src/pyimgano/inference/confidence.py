@@ -103,14 +103,15 @@ def with_confidence(
     results: Iterable[InferenceResult], confidence: LabelConfidence, rejection: Rejection | None = None
 ) -> Iterator[InferenceResult]:
     """Yield results with the confidence of their label, and with their label replaced where it is rejected."""
-    for result in results:
+
+    def judged(result: InferenceResult) -> InferenceResult:
         if result.score is None or result.label is None:
-            yield result
-            continue
+            return result
         sure = confidence(result.score, result.label)
         if rejection is None:
-            yield replace(result, confidence=sure)
-            continue
+            return replace(result, confidence=sure)
         rejected = sure < rejection.below
         label = rejection.label if rejected else result.label
-        yield replace(result, confidence=sure, rejected=rejected, label=label)
+        return replace(result, confidence=sure, rejected=rejected, label=label)
+
+    return map(judged, results)

@@ -175,6 +175,8 @@ class ResultWriter:
         future = pool.submit(self._artefacts.complete, result)
         self._waiting.append(future)
         future.add_done_callback(lambda _: self._advance())
+        if result.anomaly_map is not None and result.anomaly_map.large:
+            wait([future])  # its image is as large, and the next one needs the memory
 
     def _begin(self) -> None:
         """Open the streams; what an earlier run left makes room with the first record, not before there is one."""

@@ -71,6 +71,7 @@ class Stopwatch:
                 except StopIteration:
                     return
             yield item
+            del item  # it may hold a large image, and the next one is made before the name is given anew
 
     def report(self, images: int) -> dict[str, Any]:
         """Return the profile up to now, for `images` results, as JSON.

@@ -70,6 +70,7 @@ class Run:
                 self.writer.write(result)
                 if self._sheet is not None:
                     self._draw(self._sheet.add, result)
+                del result  # it may hold a large image, and the next one is made before the name is given anew
                 if max_errors is not None and self.writer.failed >= max_errors:
                     break
 

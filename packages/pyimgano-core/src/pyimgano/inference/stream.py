@@ -110,17 +110,19 @@ def infer_chunks(
     """
     threshold = pipeline.score_threshold or pipeline.detector.threshold
     value = threshold.value if threshold is not None else None
-    for chunk in chunks:
-        for index, scored in zip(chunk.indices, _scored(pipeline, chunk.items, form or ArrayFormat()), strict=True):
-            if scored.result is None:
-                assert scored.error is not None
-                if not continue_on_error:
-                    raise scored.error
-                yield InferenceResult(index, scored.item, error=scored.error)
-                continue
-            score = scored.result.score
-            label = None if value is None else int(score > value)
-            yield InferenceResult(index, scored.item, score, label, value, scored.result.anomaly_map, scored.image)
+
+    def result(index: int, scored: Scored) -> InferenceResult:
+        if scored.result is None:
+            assert scored.error is not None
+            if not continue_on_error:
+                raise scored.error
+            return InferenceResult(index, scored.item, error=scored.error)
+        score = scored.result.score
+        label = None if value is None else int(score > value)
+        return InferenceResult(index, scored.item, score, label, value, scored.result.anomaly_map, scored.image)
+
+    for chunk in chunks:  # map holds no large image while the next one is made, unlike the name of a loop
+        yield from map(result, chunk.indices, _scored(pipeline, chunk.items, form or ArrayFormat()))
 
 
 def _chunks(pipeline: Pipeline, inputs: Iterable[ImageLike]) -> Iterator[Chunk]:
