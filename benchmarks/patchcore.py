@@ -137,9 +137,8 @@ def compare_speed(backbone: str, folder: Path, rounds: int) -> None:
 
 def fit_ours(backbone: str, folder: Path) -> None:
     settings = {**options(backbone, folder), "coreset_sampling_ratio": FEW}
-    build_detector(find("detector", "vision_patchcore"), settings, Runtime(device="cpu", batch_size=BATCH)).fit(
-        cells(0, LEARNED)
-    )
+    detector = build_detector(find("detector", "vision_patchcore"), settings, Runtime(device="cpu", batch_size=BATCH))
+    detector.fit(ImageSource(files(0, LEARNED), transform=lambda image: resize(image, SIZE)))
 
 
 @torch.no_grad()

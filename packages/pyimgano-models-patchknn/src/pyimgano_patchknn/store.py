@@ -15,7 +15,7 @@ Features = NDArray[np.float32]
 
 IN_MEMORY = 32 * 2**20
 """Bytes of patches that are held in memory."""
-BLOCK = 16 * 2**20
+BLOCK = 4 * 2**20
 """Bytes of patches that are read at once."""
 
 
