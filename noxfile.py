@@ -10,23 +10,24 @@ import nox
 nox.needs_version = ">=2024.4"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "tests", "core_alone", "alone", "wheels"]
+nox.options.sessions = ["lint", "core_alone", "alone", "tests", "example", "wheels"]
 
 ROOT = Path(__file__).parent
 PINNED = ("--constraint", "constraints.txt")
 CORE = "packages/pyimgano-core"
 PATCHKNN = "packages/pyimgano-models-patchknn"
 ROBUSTNESS = "packages/pyimgano-robustness"
+EXAMPLE = "examples/acme-scratch-detector"
 PLUGINS = {PATCHKNN: "tests/patchknn", ROBUSTNESS: "tests/robustness"}
 WHOLE = {PATCHKNN: f"{PATCHKNN}[offline]", ROBUSTNESS: f"{ROBUSTNESS}[report]"}
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as many tests run at once as there are cores
-ALONE = {**ONE_THREAD, "PYIMGANO_DEV_DATA": None}  # `tests` goes through the photographs, which is enough
+ALONE = {**ONE_THREAD, "PYIMGANO_DEV_DATA": None}  # `tests` goes through the photographs
 
 
 def install(session: nox.Session, *what: str) -> None:
     """Install the project's packages as editable, everything at the pinned versions."""
-    editable = [part for name in what for part in (("-e", name) if name.startswith("packages/") else (name,))]
+    editable = [part for name in what for part in (("-e", name) if name.startswith(("packages/", "examples/")) else (name,))]
     session.install(*PINNED, *editable)
 
 
@@ -39,9 +40,18 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the whole test suite with everything installed; arguments go to pytest."""
+    """Run what no distribution's own session can, with everything installed; arguments go to pytest instead.
+
+    The tests of a distribution run in the environment that has nothing else (`core_alone`, `alone`); here run those of them
+    that need more or go through photographs, and those of the project as a whole.
+    """
     install(session, f"{CORE}[demo,report,sign]", *WHOLE.values(), *TEST_TOOLS, "scikit-learn")
-    session.run("pytest", "-n", "auto", *session.posargs, env=ONE_THREAD)
+    if session.posargs:
+        session.run("pytest", "-n", "auto", *session.posargs, env=ONE_THREAD)
+        return
+    own = ["tests/core", *PLUGINS.values()]
+    session.run("pytest", "-n", "auto", *(f"--ignore={folder}" for folder in own), env=ONE_THREAD)
+    session.run("pytest", "-n", "auto", "-m", "extras or realdata", *own, env=ONE_THREAD)
 
 
 @nox.session
@@ -58,7 +68,16 @@ def alone(session: nox.Session, plugin: str) -> None:
     install(session, CORE, plugin, *TEST_TOOLS)
     session.run("pytest", *map(str, (ROOT / PLUGINS[plugin]).glob("test_*bare.py")))
     install(session, WHOLE[plugin])
-    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env=ALONE)
+    name = Path(plugin).name
+    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env={"PYIMGANO_TEST_ALONE": name, **ALONE})
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """Run a third party's tests where only core and its own plugin are installed."""
+    install(session, CORE, EXAMPLE, "pytest")
+    session.run("pyimgano", "list-plugins", "--strict")
+    session.run("pytest", EXAMPLE, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

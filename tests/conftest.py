@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,19 @@ from pyimgano.cli.app import main
 from pyimgano.contracts import DatasetSplit
 from pyimgano.discovery import requirements
 from pyimgano.registry import load_dataset
+
+ALONE = os.environ.get("PYIMGANO_TEST_ALONE")
+"""What alone is installed, where that is so."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that skips itself for want of a module and does not say so by a marker: no session would run it."""
+    report = yield
+    if ALONE and report.skipped and "could not import" in str(report.longrepr) and item.get_closest_marker("extras") is None:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} needs more than {ALONE}: mark it with @pytest.mark.extras"
+    return report
 
 
 @dataclass(frozen=True)

@@ -319,6 +319,7 @@ def test_one_category_is_one_row(bench: Callable) -> None:
     assert row.split()[-5:-1] == ["-"] * 4
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("more", [(), ("--model", "acme_plain,gain=2", "--model", "acme_broken")], ids=["one", "several"])
 def test_a_kept_run_has_a_page_and_is_taken_up_again(
     bench: Callable, acme: Path, tmp_path: Path, more: tuple[str, ...]

@@ -282,6 +282,7 @@ def test_planning_imports_no_implementation(cli: Callable, acme: Path) -> None:
     assert "acme_heavy" not in sys.modules
 
 
+@pytest.mark.extras
 @pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("pyimgano_patchknn", "torch"))), reason="no deep detector is installed"
 )

@@ -320,6 +320,7 @@ def keys(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("private", ["a.pem", "a.ssh"])
 @pytest.mark.parametrize("public", ["a.pub.pem", "a.ssh.pub"])
 def test_inference_accepts_only_a_bundle_that_the_key_has_signed(
@@ -337,6 +338,7 @@ def test_inference_accepts_only_a_bundle_that_the_key_has_signed(
     assert cli("bundle", "verify", copy, "--require-signature", keys / "b.pub.pem").code == 1
 
 
+@pytest.mark.extras
 def test_a_signature_of_another_bundle_is_refused(cli: Callable, copy: Path, bundle: Path, keys: Path, tmp_path: Path) -> None:
     from pyimgano.workbench.seal import MANIFEST, SEAL, seal_lines
 
@@ -349,6 +351,7 @@ def test_a_signature_of_another_bundle_is_refused(cli: Callable, copy: Path, bun
         Bundle.load(other, keys / "a.pub.pem")
 
 
+@pytest.mark.extras
 def test_an_edit_takes_the_signature_off_unless_it_signs_anew(cli: Callable, copy: Path, keys: Path) -> None:
     assert cli("bundle", "sign", copy, "--sign-key", keys / "a.pem").code == 0
     done = cli("bundle", "set", copy, "threshold=3")
@@ -360,6 +363,7 @@ def test_an_edit_takes_the_signature_off_unless_it_signs_anew(cli: Callable, cop
         Bundle.load(copy, keys / "a.pub.pem")
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -379,6 +383,7 @@ def test_what_is_no_signing_key_is_refused(cli: Callable, copy: Path, keys: Path
     assert not (copy / SIGNATURE).exists()
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -392,6 +397,7 @@ def test_what_is_no_public_key_is_refused(cli: Callable, copy: Path, keys: Path,
     refused(cli("bundle", "verify", copy, "--require-signature", keys / name), problem)
 
 
+@pytest.mark.extras
 def test_a_locked_key_is_opened_by_the_passphrase_in_the_environment(
     cli: Callable, copy: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,11 +408,13 @@ def test_a_locked_key_is_opened_by_the_passphrase_in_the_environment(
     assert Bundle.load(copy, keys / "a.ssh.pub")
 
 
+@pytest.mark.extras
 def test_a_loose_config_cannot_be_required_to_be_signed(cli: Callable, copy: Path, keys: Path) -> None:
     done = cli("infer", "--infer-config", copy / CONFIG, "-i", copy, "--require-signature", keys / "a.pub.pem")
     refused(done, "has no signature")
 
 
+@pytest.mark.extras
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 def test_openssl_verifies_the_signature_without_pyimgano(cli: Callable, copy: Path, keys: Path, tmp_path: Path) -> None:
     import base64

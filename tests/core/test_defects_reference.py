@@ -480,6 +480,7 @@ def test_turned_maps_give_turned_masks(case: Case) -> None:
     assert np.array_equal(run((values[::-1, ::-1], config, *rest)).mask, mask[::-1, ::-1])
 
 
+@pytest.mark.extras
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), share=st.sampled_from([0.02, 0.2, 0.4, 0.6]), min_area=st.integers(0, 5))
 def test_a_larger_map_equals_scipy(seed: int, share: float, min_area: int) -> None:

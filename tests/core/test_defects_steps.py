@@ -153,6 +153,7 @@ def test_box_and_gaussian_are_weighted_means_of_what_counts(seed: int, method: t
         assert smooth[y, x] == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.extras
 def test_away_from_edges_smoothing_equals_that_of_opencv_and_scipy() -> None:
     values = np.random.default_rng(3).normal(size=(60, 70)).astype(np.float32)
     inner = (slice(20, -20), slice(20, -20))

@@ -20,6 +20,8 @@ from pyimgano.metrics.image import image_curve
 from pyimgano.reporting.html import write_html
 from pyimgano.reporting.pages.vocabulary import DASH, rate
 
+pytestmark = pytest.mark.extras
+
 HEAD = '"dataset": "d", "category": "c", "model": "m"'
 
 

@@ -319,6 +319,7 @@ def test_auroc_of_small_cases_by_hand(labels: list[int], scores: list[float], ex
     assert roc_auc(np.array(labels), np.array(scores, float)) == expected
 
 
+@pytest.mark.extras
 def test_auroc_agrees_with_scikit_learn_on_many_scores() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)

@@ -245,6 +245,7 @@ def test_an_option_that_a_metric_does_not_have_is_refused(name: str) -> None:
         metric(name, treshold=1)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("seed", range(3))
 def test_metrics_that_scikit_learn_has_agree_with_it(seed: int) -> None:
     sklearn = pytest.importorskip("sklearn.metrics")

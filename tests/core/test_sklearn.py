@@ -32,6 +32,8 @@ from sklearn.utils.validation import validate_data
 
 from pyimgano.sklearn_adapter import AnomalyDetectorEstimator
 
+pytestmark = pytest.mark.extras
+
 GUIDE = Path(__file__).parents[2] / "docs" / "scikit-learn.md"
 SMALL = {"resize": (64, 64)}
 CONSTANT = """

@@ -261,6 +261,7 @@ def test_every_setting_says_what_it_means() -> None:
 # Examples and recipes
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_trains_what_it_says(
     path: Path, cli: Callable, surface_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -104,6 +104,7 @@ def test_a_run_holds_reports_split_settings_and_what_inference_needs(run: Path) 
     assert len((run / "categories" / "parts" / "per_image.jsonl").read_text(encoding="utf-8").splitlines()) == 15
 
 
+@pytest.mark.extras
 def test_a_run_has_a_page_to_read(run: Path) -> None:
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")

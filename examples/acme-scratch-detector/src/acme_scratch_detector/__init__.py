@@ -1,0 +1,2 @@
+# Copyright (c) 2026 Acme Industries. Confidential; see LICENSE.
+"""Acme's detector of thin scratches."""
