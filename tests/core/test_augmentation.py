@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from pyimgano.augmentation import (
+    GRADED,
     Augmentation,
     Brightness,
     ChannelGain,
@@ -50,7 +51,7 @@ from pyimgano.augmentation import (
     shot_noise,
     vignette,
 )
-from pyimgano.errors import ImageError, OptionsError
+from pyimgano.errors import ImageError, OptionsError, UnknownComponentError
 
 Pixels = NDArray[np.uint8]
 ByStrength = Callable[[Pixels, float], Pixels]
@@ -531,13 +532,48 @@ def test_spans_that_fall_and_impossible_probabilities_are_refused() -> None:
 # Presets
 
 
+def inner(preset: Compose) -> list[Augmentation[Any]]:
+    return [step.step if isinstance(step, RandomApply) else step for step in preset.steps]
+
+
 def kinds(preset: Compose) -> set[str]:
-    return {type(step.step if isinstance(step, RandomApply) else step).__name__ for step in preset.steps}
+    return {type(step).__name__ for step in inner(preset)}
 
 
 def test_the_presets_hold_what_they_are_named_for() -> None:
     assert kinds(get_industrial_camera_robust_augmentation()) >= {"JpegCompression", "Vignette", "ChannelGain", "Brightness"}
-    assert kinds(get_industrial_drift_augmentation()) == {"GaussianBlur", "JpegCompression", "Gamma", "ChannelGain", "Glare"}
+    changes = [type(step.change).__name__ for step in inner(get_industrial_drift_augmentation())]
+    assert changes == ["GradedLighting", "GradedGlare", "GradedBlur", "GradedJpeg"]
+
+
+def test_drift_is_made_of_the_graded_changes_that_are_named_in_the_order_of_the_line() -> None:
+    image, names = surface(), ("jpeg", "geo_jitter")
+    preset = get_industrial_drift_augmentation(names, severities=(4, 4), probability=1)
+    params = preset.draw(np.random.default_rng(3), image.shape)
+    assert [severity for _, severity in params] == [4, 4]
+    expected = image
+    for name, (drawn, severity) in zip(("geo_jitter", "jpeg"), params, strict=True):
+        expected = GRADED[name].apply(expected, drawn, severity)
+    np.testing.assert_array_equal(preset.apply(image, params), expected)
+    assert change(image, expected) > 1
+
+
+def test_drift_draws_every_severity_that_is_asked_for_and_no_other() -> None:
+    (step,) = get_industrial_drift_augmentation(("lighting",), (2, 4)).steps
+    drawn = {step.draw(np.random.default_rng(seed), (8, 8, 3))[1] for seed in range(40)}
+    assert drawn == {2, 3, 4}
+
+
+@pytest.mark.parametrize("severities", [(0, 3), (3, 2), (1, 6)])
+def test_drift_of_impossible_severities_is_refused(severities: tuple[int, int]) -> None:
+    with pytest.raises(OptionsError, match="severities must rise within 1 to 5"):
+        get_industrial_drift_augmentation(severities=severities)
+
+
+def test_drift_of_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UnknownComponentError, match="glair") as caught:
+        get_industrial_drift_augmentation(("glair",))
+    assert caught.value.next_step == "did you mean glare? there are geo_jitter, lighting, glare, blur, jpeg"
 
 
 @pytest.mark.parametrize("preset", [get_industrial_camera_robust_augmentation, get_industrial_drift_augmentation])
@@ -547,4 +583,4 @@ def test_the_presets_change_an_image_but_leave_it_recognisable(preset: Callable[
     for seed in range(30):
         changed = augment(image, np.random.default_rng(seed))
         assert 1 < change(image, changed) < 60
-        assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.6
+        assert np.corrcoef(changed.ravel(), image.ravel())[0, 1] > 0.3

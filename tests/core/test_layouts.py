@@ -446,6 +446,18 @@ def test_a_manifest_is_read_relative_to_itself(tmp_path: Path, monkeypatch: pyte
     assert (withheld.label, withheld.mask_path) == (None, None)
 
 
+def test_the_condition_of_a_row_is_in_its_meta_whatever_the_format(tmp_path: Path) -> None:
+    taken = [{**row, "condition": "day", "meta": {"line": 3}} for row in GOOD_ROWS[:2]]
+    rows = [*taken, GOOD_ROWS[2], {"image_path": "n.png", "split": "test", "label": 0, "condition": 7}]
+    split = load_dataset("manifest", manifest(tmp_path, rows)).load()
+    assert [dict(sample.meta) for sample in split.train] == [{"line": 3, "condition": "day"}] * 2 + [{}]
+    assert split.test[0].meta == {"condition": "7"}
+    table = tmp_path / "parts.csv"
+    table.write_text("image_path,split,label,condition\nimg/0.png,train,0,day\nn.png,test,0,night\n", encoding="utf-8")
+    split = load_dataset("manifest", table).load()
+    assert [sample.meta["condition"] for sample in (*split.train, *split.test)] == ["day", "night"]
+
+
 def test_a_csv_says_the_same_as_json_lines(tmp_path: Path) -> None:
     bad = {"image_path": "b.png", "label": 1, "split": "test", "mask_path": "m.png", "meta": {"a": 1}, "category": "01"}
     rows = [*({**row, "category": "01"} for row in GOOD_ROWS), bad]
@@ -471,6 +483,10 @@ def test_a_csv_says_the_same_as_json_lines(tmp_path: Path) -> None:
         ('{"image_path": "new.png", "label": 2}', "label: must be at most 1 (got 2)"),
         ('{"image_path": "new.png", "split": "tset"}', "split: must be 'train', 'calibration' or 'test'"),
         ('{"image_path": "new.png", "split": "train"}', "new.png does not exist"),
+        (
+            '{"image_path": "only.png", "split": "train", "condition": "day", "meta": {"condition": "night"}}',
+            "has a condition, and another one in its meta",
+        ),
         ('{"image_path": "img/0.png", "split": "train"}', "is listed in"),
         ('{"image_path": "only.png"}', "has neither label nor split"),
         ('{"image_path": "only.png", "split": "test", "mask_path": "m.png"}', "has a mask_path but no label"),

@@ -169,6 +169,69 @@ def test_what_cannot_run_is_refused_in_a_sentence(cli: Callable, line: list[Any]
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("suffix", ["yaml", "toml", "json"])
+def test_a_config_says_what_the_flags_say_and_flags_win(cli: Callable, line: list[Any], tmp_path: Path, suffix: str) -> None:
+    texts = {
+        "yaml": "models: [{name: vision_filterbank, options: {distance: mahalanobis, resize: [32, 32]}}]\n"
+        "corruptions: [blur, dust]\nseverities: [2]\nseed: 3\ncalibration: {false_alarm_rate: 0.1}\n",
+        "toml": 'corruptions = ["blur", "dust"]\nseverities = [2]\nseed = 3\n[calibration]\nfalse_alarm_rate = 0.1\n'
+        '[[models]]\nname = "vision_filterbank"\noptions = {distance = "mahalanobis", resize = [32, 32]}\n',
+        "json": '{"models": ["vision_filterbank,distance=mahalanobis,resize=[32,32]"], "corruptions": ["blur", "dust"], '
+        '"severities": [2], "seed": 3, "calibration": {"false_alarm_rate": 0.1}}',
+    }
+    file = tmp_path / f"drift.{suffix}"
+    file.write_text(texts[suffix], encoding="utf-8")
+    place = line[1:7]
+    done = cli(
+        NAME, *place, "--config", file, "--plan", "--json", "--seed", "4", "-o", "resize=[64,64]", "--severities", "1", "3"
+    )
+    assert done.code == 0, done.err
+    plan = json.loads(done.out)
+    settings = plan["settings"]
+    assert (settings["seed"], settings["severities"], settings["calibration"]["false_alarm_rate"]) == (4, [1, 3], 0.1)
+    assert settings["models"] == [{"name": "vision_filterbank", "options": {"distance": "mahalanobis", "resize": [64, 64]}}]
+    assert [part["name"] for part in plan["parts"] if part["kind"] == "corruption"] == [
+        "pyimgano-robustness:blur",
+        "pyimgano-robustness:dust",
+    ]
+
+
+def test_a_plan_is_a_table_and_runs_nothing(cli: Callable, line: list[Any], tmp_path: Path) -> None:
+    words = ["--corruptions", "blur", "--severities", "1", "3", "--compare-preprocessing", "--save-run", tmp_path / "run"]
+    done = cli(*line, *words, "--plan")
+    assert done.code == 0, done.err
+    rows = [row.split()[:2] for row in done.out.splitlines()[1:4]]
+    kinds = [["dataset", "pyimgano-core:mvtec"], ["detector", "pyimgano-core:vision_filterbank"]]
+    assert rows == [*kinds, ["corruption", "pyimgano-robustness:blur"]]
+    told = "tested: clean, every corruption at severity 1 3, all of it without preprocessing and with it"
+    assert done.out.splitlines()[-1] == told
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_all_models_may_be_a_json_object(cli: Callable, line: list[Any]) -> None:
+    kwargs = ["--model-kwargs", '{"distance": "mahalanobis", "resize": [32, 32]}', "--plan", "--json"]
+    (model,) = json.loads(cli(*line, *kwargs).out)["settings"]["models"]
+    assert model["options"] == {"distance": "mahalanobis", "resize": [64, 64]}
+    refused = cli(*line, "--model-kwargs", "[1]")
+    assert refused.code == 2
+    assert "--model-kwargs is not a JSON object" in refused.err
+
+
+def test_no_pretrained_is_told_to_models_that_know_it_and_an_option_wins(cli: Callable, line: list[Any]) -> None:
+    more = ["--model", "vision_patchcore", "--no-pretrained", "--plan", "--json"]
+    done = cli(*[word for word in line if word not in ("-o", "resize=[64,64]")], *more)
+    if done.code:
+        pytest.skip("needs pyimgano-models-patchknn[torch]")
+    filterbank, patchcore = json.loads(done.out)["settings"]["models"]
+    assert (filterbank["options"], patchcore["options"]) == ({}, {"pretrained": False})
+
+
+def test_json_can_be_asked_for_beside_a_saved_run(cli: Callable, line: list[Any], tmp_path: Path) -> None:
+    words = ["--corruptions", "blur", "--severities", "1", "--limit-test", "6", "--json", "--output", tmp_path / "r.json"]
+    done = cli(*line, *words)
+    assert json.loads(done.out) == json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+
+
 def test_another_plugins_corruption_takes_part(cli: Callable, line: list[Any], tmp_path: Path) -> None:
     (tmp_path / "acme.py").write_text(
         "import numpy as np\n"

@@ -10,7 +10,7 @@ from pyimgano.discovery import discover
 
 def test_it_is_listed_as_ok(cli: Callable) -> None:
     (line,) = [line.split() for line in cli("list-plugins").out.splitlines() if line.startswith("pyimgano-robustness")]
-    assert line[2:] == ["ok", "13", "corruptions,", "1", "command"]
+    assert line[2:] == ["ok", "1", "dataset,", "13", "corruptions,", "1", "command"]
 
 
 def test_describing_it_imports_no_arrays_and_no_images(shell: Callable) -> None:

@@ -13,9 +13,12 @@ import pytest
 
 from pyimgano import ImageScore, create_model, evaluate_split
 from pyimgano.contracts import DatasetSplit, Detector, Runtime, Sample
+from pyimgano.contracts.adapter import adapt
 from pyimgano.errors import DetectorError, OptionsError, PluginError, UnknownComponentError
+from pyimgano.images import read
 from pyimgano.maps import AnomalyMap
 from pyimgano.pipeline import Pipeline
+from pyimgano.specs import DetectorSpec
 from pyimgano_robustness import run_robustness_benchmark
 from pyimgano_robustness.summary import METRICS
 
@@ -195,6 +198,31 @@ def test_impossible_conditions_are_refused_before_anything_is_fitted(
     with pytest.raises(OptionsError, match=message):
         run(surface_split, detector, **settings)
     assert not detector._fitted
+
+
+class GreyLevel:
+    """A detector of another library, which takes images however its spec says."""
+
+    def fit(self, given: Any) -> None:
+        self.level = np.mean([image.mean() for image in self._images(given)])
+
+    def decision_function(self, given: Any) -> list[float]:
+        return [abs(image.mean() - self.level) for image in self._images(given)]
+
+    def predict_anomaly_map(self, given: Any) -> list[np.ndarray]:
+        return [image.mean(axis=2) for image in self._images(given)]
+
+    def _images(self, given: Any) -> list[np.ndarray]:
+        return [read(one) if isinstance(one, str) else one for one in given]
+
+
+def test_detectors_of_every_input_mode_see_the_same_images(surface_split: DatasetSplit) -> None:
+    found = []
+    for inputs in ("arrays", "batch", "paths"):
+        spec = DetectorSpec(name="vision_grey", summary="", factory="", learning="fit", maps=True, inputs=inputs)
+        detector = adapt(GreyLevel(), spec, None, Runtime(batch_size=4))
+        found.append(without_times(run(surface_split, detector, severities=[3])["robustness"]))
+    assert found[0] == found[1] == found[2]
 
 
 def test_an_image_that_cannot_be_scored_is_named_with_its_condition(surface_split: DatasetSplit) -> None:

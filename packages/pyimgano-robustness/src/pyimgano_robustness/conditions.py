@@ -1,4 +1,7 @@
-"""Conditions: the test images as they are, or under one corruption at one severity, made as a stream and never stored."""
+"""Conditions: the test images as they are, under one corruption at one severity, or those that were taken under another light.
+
+Corrupted images are made as a stream and never stored.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ from pyimgano.errors import OptionsError, PyimganoError
 from pyimgano.evaluation.breakdown import relative_name
 from pyimgano.images import AHEAD, Image, read
 from pyimgano.metrics.pixel import PixelTruth
+from pyimgano_robustness.drift import RealDrift
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What happens to every test image; without a corruption nothing does.
+    """Which of the test images, and what happens to them; without a corruption nothing does.
 
     Attributes
     ----------
@@ -30,17 +34,31 @@ class Condition:
         Seed of the run.
     root
         Folder that images are named from, so that what happens to one depends on nothing else.
+    drift
+        The conditions that images were taken under, where that is known.
+    taken
+        Which of them; None is the reference.
     """
 
     corruption: NamedCorruption | None = None
     severity: int = 0
     seed: int = 0
     root: Path | None = None
+    drift: RealDrift | None = None
+    taken: str | None = None
 
     @property
     def name(self) -> str:
-        """Return ``clean``, or the corruption's short name and the severity."""
+        """Return ``clean``, the corruption's short name and the severity, or what the images were taken under."""
+        if self.drift is not None and self.taken is not None:
+            return f"{self.drift.key}={self.taken}"
         return "clean" if self.corruption is None else f"{self.corruption.short_name}_{self.severity}"
+
+    def samples(self, test: Sequence[Sample]) -> Sequence[Sample]:
+        """Return those of the test images that it is about."""
+        if self.drift is None:
+            return test
+        return self.drift.under(test, self.drift.reference if self.taken is None else self.taken)
 
     def image(self, sample: Sample, image: Image) -> Image:
         """Return the image of a sample under this condition."""
@@ -63,16 +81,45 @@ class Condition:
         return self.corruption.move(mask, params, self.severity)
 
 
-def conditions_of(
-    corruptions: Sequence[NamedCorruption], severities: Sequence[int], seed: int, root: Path | None
-) -> list[Condition]:
-    """Return the clean condition and every corruption at every severity.
+@dataclass(frozen=True)
+class Conditions:
+    """All conditions of a run: the clean one that the others are compared with, corruptions, and real drift."""
 
-    Raises
-    ------
-    OptionsError
-        For a severity that a corruption does not have, and for a corruption or a severity that is given twice.
-    """
+    clean: Condition
+    corrupted: tuple[Condition, ...]
+    real: tuple[Condition, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        corruptions: Sequence[NamedCorruption],
+        severities: Sequence[int],
+        seed: int,
+        root: Path | None,
+        drift: RealDrift | None = None,
+    ) -> Conditions:
+        """Return the clean condition, every corruption at every severity, and every other condition of `drift`.
+
+        Raises
+        ------
+        OptionsError
+            For a severity that a corruption does not have, and for a corruption or a severity that is given twice.
+        """
+        _check(corruptions, severities)
+        return cls(
+            Condition(None, 0, seed, root, drift),
+            tuple(Condition(one, severity, seed, root, drift) for one in corruptions for severity in severities),
+            tuple(Condition(None, 0, seed, root, drift, name) for name in (drift.others if drift is not None else ())),
+        )
+
+    def __iter__(self) -> Iterator[Condition]:
+        return iter((self.clean, *self.corrupted, *self.real))
+
+    def __len__(self) -> int:
+        return 1 + len(self.corrupted) + len(self.real)
+
+
+def _check(corruptions: Sequence[NamedCorruption], severities: Sequence[int]) -> None:
     names = [corruption.short_name for corruption in corruptions]
     for what, given in (("corruption", names), ("severity", list(map(str, severities)))):
         twice = sorted({name for name in given if given.count(name) > 1})
@@ -83,8 +130,6 @@ def conditions_of(
             corruption.check_severity(severity)
             if severity == 0:
                 raise OptionsError("severity 0 is the clean condition, which is always there", "leave it out")
-    corrupted = [Condition(corruption, severity, seed, root) for corruption in corruptions for severity in severities]
-    return [Condition(seed=seed, root=root), *corrupted]
 
 
 class ConditionSource:

@@ -30,12 +30,15 @@ class Protocol:
     jobs: int = 1
 
 
-def evaluate_condition(
-    pipeline: Pipeline, samples: Sequence[Sample], condition: Condition, protocol: Protocol
-) -> dict[str, Any]:
-    """Return the record of a condition: ``latency_ms_per_image``, ``corruption_ms_per_image`` and ``results``.
+def evaluate_condition(pipeline: Pipeline, test: Sequence[Sample], condition: Condition, protocol: Protocol) -> dict[str, Any]:
+    """Return the record of a condition: ``images``, ``latency_ms_per_image``, ``corruption_ms_per_image`` and ``results``.
 
     Latency is the time that the pipeline takes, not that of reading and corrupting.
+
+    Parameters
+    ----------
+    test
+        All test images; the condition chooses its own.
 
     Raises
     ------
@@ -44,6 +47,7 @@ def evaluate_condition(
     """
     if pipeline.score_threshold is None:
         raise CalibrationError("the pipeline has no image threshold", "calibrate it on held-out good images first")
+    samples = condition.samples(test)
     source = ConditionSource(samples, condition, protocol.jobs)
     with collected_warnings() as warned:
         results, seconds = _scored(pipeline, samples, source)
@@ -51,6 +55,7 @@ def evaluate_condition(
         block = results_block(_moved(evidence, condition), extra=protocol.metrics, aupro_limit=protocol.aupro_limit)
     block["warnings"] = [*warned, *reasons, *block["warnings"]]
     record = {
+        "images": len(samples),
         "latency_ms_per_image": round(1000 * seconds / len(samples), 3),
         "corruption_ms_per_image": round(1000 * source.seconds / len(samples), 3),
         "results": block,

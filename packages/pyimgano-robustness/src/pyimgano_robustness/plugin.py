@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pyimgano import hookimpl
-from pyimgano.specs import CommandSpec, CorruptionSpec
+from pyimgano.specs import CommandSpec, CorruptionSpec, DatasetSpec
 
 
 @hookimpl
@@ -34,6 +34,20 @@ def register_corruptions() -> Iterable[CorruptionSpec]:
             moves_pixels=name == "geo_jitter",
         )
         for name, summary, factory in rows
+    ]
+
+
+@hookimpl
+def register_datasets() -> Iterable[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="conditions",
+            summary="a folder per lamp, exposure or camera: CONDITION/train/good, CONDITION/test/TYPE",
+            factory="pyimgano_robustness.folders:ConditionsDataset",
+            options="pyimgano.datasets.options:FolderOptions",
+            tags=frozenset({"local", "drift"}),
+            masks=True,
+        )
     ]
 
 

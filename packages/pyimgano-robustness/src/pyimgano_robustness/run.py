@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyimgano.contracts import DatasetSplit, NamedCorruption
 from pyimgano.errors import OutputError, PyimganoError
-from pyimgano.evaluation.benchmark import folder_name, list_categories
+from pyimgano.evaluation.benchmark import folder_name
 from pyimgano.evaluation.category import Category, calibration_settings
 from pyimgano.evaluation.plan import Part, Plan
 from pyimgano.evaluation.reports import SCHEMA_VERSION, head, run_config
 from pyimgano.evaluation.run_folder import CATEGORIES, REPORT, RunFolder, safe_name
 from pyimgano.logs import collected_warnings
 from pyimgano.pipeline import Pipeline
+from pyimgano.preprocessing import IlluminationOptions
 from pyimgano.reporting.environment import environment
 from pyimgano.reporting.files import save_run_report, write_whole
 from pyimgano.reporting.strict_json import plain
-from pyimgano_robustness.benchmark import build_corruptions, evaluate_conditions
-from pyimgano_robustness.conditions import Condition, conditions_of
+from pyimgano_robustness.benchmark import both_ways, build_corruptions, evaluate_conditions, with_comparison
+from pyimgano_robustness.categories import DriftingCategory, list_drifting
+from pyimgano_robustness.conditions import Condition, Conditions
 from pyimgano_robustness.evaluate import Protocol, evaluate_condition
 from pyimgano_robustness.options import RobustnessConfig
+from pyimgano_robustness.remedy import describe
 from pyimgano_robustness.rows import as_csv
 from pyimgano_robustness.strips import write_strips
 from pyimgano_robustness.summary import NAMES, TOLD, metric
@@ -33,7 +36,7 @@ from pyimgano_robustness.summary import NAMES, TOLD, metric
 logger = logging.getLogger(f"pyimgano.{__name__}")
 
 Say = Callable[[str], None]
-CONDITIONS, TABLE = "conditions", "conditions.csv"
+CONDITIONS, TABLE, PREPROCESSED = "conditions", "conditions.csv", "with_preprocessing"
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,19 @@ class Run:
     say: Say
 
     @classmethod
-    def of(cls, config: RobustnessConfig, say: Say) -> Run:
-        """Return the run for a config; every reason why it cannot run is in the error, before anything heavy loads."""
+    def of(cls, config: RobustnessConfig, say: Say = logger.info) -> Run:
+        """Return the run for a config; every reason why it cannot run is in the error, before anything heavy loads.
+
+        Raises
+        ------
+        PlanError
+            With every reason.
+        """
         found: list[PyimganoError] = []
         corruptions: list[NamedCorruption] = []
         try:
-            corruptions = build_corruptions(config.corruptions)
-            conditions_of(corruptions, config.severities, config.seed, None)
+            corruptions = build_corruptions(config.chosen_corruptions)
+            Conditions.of(corruptions, config.severities, config.seed, None)
         except PyimganoError as error:
             found.append(error)
         return cls(config, Plan.of(config, found), corruptions, say)
@@ -60,10 +69,21 @@ class Run:
     def settings(self, models: Sequence[Part]) -> dict[str, Any]:
         """Return what a resumed run must agree with."""
         described = run_config(self.plan, models)
-        described["corruptions"] = [{"name": one.name, "version": one.version, **one.options} for one in self.corruptions]
+        described["corruptions"] = self.corruption_records()
         for name in ("jobs", "corruptions"):
             described["settings"].pop(name)
         return plain(described)  # type: ignore[no-any-return]
+
+    def corruption_records(self) -> list[dict[str, Any]]:
+        """Return the corruptions as plain data, as `Part.record` does."""
+        return [
+            {"kind": "corruption", "name": one.name, "version": one.version, "options": one.options} for one in self.corruptions
+        ]
+
+    def with_preprocessing(self, preprocessing: IlluminationOptions) -> Run:
+        """Return the same run with other preprocessing."""
+        config = self.config.model_copy(update={"preprocessing": preprocessing})
+        return replace(self, config=config, plan=replace(self.plan, config=config))
 
 
 def run_robustness(
@@ -96,7 +116,7 @@ def run_robustness(
         If everything failed: the first reason.
     """
     run = Run.of(config, say)
-    categories = list_categories(run.plan)
+    categories = list_drifting(run.config, run.plan)
     store = RunFolder(folder) if folder is not None else None
     if store is not None:
         store.open(run.settings(run.plan.models), overwrite)
@@ -110,7 +130,7 @@ def run_robustness(
             place = _place(store, names[-1] if len(run.plan.models) > 1 else None, category)
             where = {"label": model.label, "folder": place.name if place is not None else None}
             try:
-                reports.append({**where, **_category(run, model, category, place)})
+                reports.append({**where, **_report(run, model, category, place)})
             except OutputError:
                 raise
             except PyimganoError as error:
@@ -138,7 +158,18 @@ def _place(store: RunFolder | None, model: str | None, category: Category) -> Pa
     return store.folder / CATEGORIES / safe_name(f"{model}-{category.name}" if model else category.name)
 
 
-def _category(run: Run, model: Part, category: Category, place: Path | None) -> dict[str, Any]:
+def _report(run: Run, model: Part, category: DriftingCategory, place: Path | None) -> dict[str, Any]:
+    """Return the report of one model on one category; where preprocessing is compared, without it and with it."""
+    if not run.config.compare_preprocessing:
+        return _category(run, model, category, place)
+    off, on = both_ways(run.config.preprocessing)
+    without = _category(run.with_preprocessing(off), model, category, place)
+    run.say(f"{category.name} {model.label}: now with {describe(on.model_dump(exclude_defaults=True))}")
+    below = place / PREPROCESSED if place is not None else None
+    return with_comparison(without, _category(run.with_preprocessing(on), model, category, below), on)
+
+
+def _category(run: Run, model: Part, category: DriftingCategory, place: Path | None) -> dict[str, Any]:
     """Return the report of one model on one category, from its folder where it is done."""
     old = _read(place / REPORT) if place is not None else None
     if old is not None and old.get("data_sha256") == category.data_sha256:
@@ -147,7 +178,7 @@ def _category(run: Run, model: Part, category: Category, place: Path | None) -> 
     pipeline = run.plan.build_pipeline(model)
     with collected_warnings() as warnings:
         split, seconds = pipeline.learn(category.split, calibration_settings(run.config), run.config.seed)
-    conditions = conditions_of(run.corruptions, run.config.severities, run.config.seed, category.root)
+    conditions = Conditions.of(run.corruptions, run.config.severities, run.config.seed, category.root, category.drift)
     evaluate = partial(_condition, run, model, category, place, pipeline, split)
     part = evaluate_conditions(pipeline, conditions, evaluate)
     limits = [
@@ -183,9 +214,10 @@ def _condition(
 ) -> Mapping[str, Any]:
     """Return the record of a condition, from its file where that holds the same thresholds on the same images."""
     thresholds = plain([pipeline.score_threshold, pipeline.pixel_threshold])
-    file = place / CONDITIONS / f"{condition.name}.json" if place is not None else None
+    identity = {"condition": condition.name, "data_sha256": category.data_sha256, "thresholds": thresholds}
+    file = place / CONDITIONS / f"{safe_name(condition.name)}.json" if place is not None else None
     old = _read(file) if file is not None else None
-    if old is not None and (old.get("data_sha256"), old.get("thresholds")) == (category.data_sha256, thresholds):
+    if old is not None and identity.items() <= old.items():
         record: Mapping[str, Any] = old["record"]
         run.say(f"{category.name} {model.label} {condition.name}: done before")
         return record
@@ -193,7 +225,7 @@ def _condition(
     protocol = Protocol(config.pixel, config.aupro_limit, run.plan.build_metrics(), config.jobs)
     record = evaluate_condition(pipeline, split.test, condition, protocol)
     if file is not None:
-        save_run_report(file, {"data_sha256": category.data_sha256, "thresholds": thresholds, "record": record})
+        save_run_report(file, {**identity, "record": record})
     run.say(f"{category.name} {model.label} {condition.name}: {_brief(record)}")
     return record
 

@@ -1,4 +1,4 @@
-"""What a model loses under corruptions: means, worst cases, and one sentence."""
+"""What a model loses under corruptions and real drift: means, worst cases, and one sentence."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ TOLD = ("pixel_segf1", "f1", "auroc")
 
 
 class Place(NamedTuple):
-    """A corruption at a severity, with its record."""
+    """A condition that is not the clean one, with its record; what was not made by a corruption has no severity."""
 
-    corruption: str
-    severity: int
+    name: str
+    severity: int | None
     record: Mapping[str, Any]
 
 
@@ -48,11 +48,17 @@ def metric(record: Mapping[str, Any], name: str) -> float | None:
     return None
 
 
-def places(corruptions: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[Place]:
-    """Yield every corrupted condition of a report."""
-    for name, severities in corruptions.items():
+def corrupted(robustness: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield every corruption of a report at every severity."""
+    for name, severities in robustness["corruptions"].items():
         for key, record in severities.items():
             yield Place(name, int(key.removeprefix("severity_")), record)
+
+
+def taken(robustness: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield every condition of a report that images were taken under, the reference left out."""
+    for name, record in robustness.get("conditions", {}).items():
+        yield Place(f"{robustness['condition_key']}={name}", None, record)
 
 
 def loss(name: str, clean: float, value: float) -> float:
@@ -64,43 +70,47 @@ def summarise(robustness: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Return the block ``robustness_summary`` of a report.
 
     A mean is taken over the corrupted conditions that have the metric. A drop is by how much it is worse than clean, whichever
-    way is better; the worst is the one with the largest drop.
+    way is better; the worst is the one with the largest drop. Conditions that images were taken under have the same four
+    numbers with ``condition`` in the place of ``corruption``, where there are any.
     """
-    clean, corrupted = robustness["clean"], list(places(robustness["corruptions"]))
+    clean = robustness["clean"]
+    kinds = {"corruption": list(corrupted(robustness)), "condition": list(taken(robustness))}
     summary: dict[str, Any] = {}
     for name in METRICS:
-        values = [value for place in corrupted if (value := metric(place.record, name)) is not None]
-        summary |= _of_metric(name, metric(clean, name), values)
-    latencies = [place.record["latency_ms_per_image"] for place in corrupted]
+        summary[f"clean_{name}"] = metric(clean, name)
+        for kind, found in kinds.items():
+            values = [value for place in found if (value := metric(place.record, name)) is not None]
+            if found or kind == "corruption":
+                summary |= _of_metric(kind, name, metric(clean, name), values)
+    latencies = [place.record["latency_ms_per_image"] for place in kinds["corruption"]]
     summary["clean_latency_ms_per_image"] = clean["latency_ms_per_image"]
     summary["mean_corruption_latency_ms_per_image"] = sum(latencies) / len(latencies) if latencies else None
     return {**summary, "sentence": sentence(robustness, model)}
 
 
-def _of_metric(name: str, clean: float | None, values: list[float]) -> dict[str, float | None]:
+def _of_metric(kind: str, name: str, clean: float | None, values: list[float]) -> dict[str, float | None]:
     mean = sum(values) / len(values) if values else None
     worst = None if not values else max(values) if name in LOWER_IS_BETTER else min(values)
     known = clean is not None and mean is not None and worst is not None
     return {
-        f"clean_{name}": clean,
-        f"mean_corruption_{name}": mean,
-        f"worst_corruption_{name}": worst,
-        f"mean_corruption_drop_{name}": loss(name, clean, mean) if known else None,  # type: ignore[arg-type]
-        f"worst_corruption_drop_{name}": loss(name, clean, worst) if known else None,  # type: ignore[arg-type]
+        f"mean_{kind}_{name}": mean,
+        f"worst_{kind}_{name}": worst,
+        f"mean_{kind}_drop_{name}": loss(name, clean, mean) if known else None,  # type: ignore[arg-type]
+        f"worst_{kind}_drop_{name}": loss(name, clean, worst) if known else None,  # type: ignore[arg-type]
     }
 
 
 def sentence(robustness: Mapping[str, Any], model: str) -> str:
     """Return where a model loses most, by SegF1, or F1 or AUROC where there is none."""
-    corrupted = list(places(robustness["corruptions"]))
+    others = [*corrupted(robustness), *taken(robustness)]
     for name in TOLD:
         clean = metric(robustness["clean"], name)
-        known = [(value, place) for place in corrupted if (value := metric(place.record, name)) is not None]
+        known = [(value, place) for place in others if (value := metric(place.record, name)) is not None]
         if clean is None or not known:
             continue
         value, worst = min(known, key=lambda pair: pair[0])
         if value >= clean:
-            return f"{model} loses no {NAMES[name]} under any corruption: {clean:.3f} and more"
+            return f"{model} loses no {NAMES[name]} under any condition: {clean:.3f} and more"
         change = f"{NAMES[name]} {clean:.3f} -> {value:.3f}"
-        return f"{model} loses most under {worst.corruption}: {change} at severity {worst.severity}"
+        return f"{model} loses most under {worst.name}: {change}" + (f" at severity {worst.severity}" if worst.severity else "")
     return f"{model} has no metric to compare"

@@ -8,6 +8,19 @@ Each raises `ImageError` for another shape or dtype, and `OptionsError` for a se
 from pyimgano.augmentation.base import Augmentation, Compose, RandomApply
 from pyimgano.augmentation.dirt import Speck, draw_specks, dust
 from pyimgano.augmentation.geometry import placement, warp_image, warp_mask
+from pyimgano.augmentation.graded import (
+    GRADED,
+    Displacement,
+    Drift,
+    Fixed,
+    Graded,
+    GradedBlur,
+    GradedGeoJitter,
+    GradedGlare,
+    GradedJpeg,
+    GradedLighting,
+    LightingDrift,
+)
 from pyimgano.augmentation.light import (
     GlareSpot,
     brightness,
@@ -39,17 +52,28 @@ from pyimgano.augmentation.transforms import (
 from pyimgano.preprocessing.tone import gamma
 
 __all__ = [
+    "GRADED",
     "Augmentation",
     "Brightness",
     "ChannelGain",
     "Compose",
     "Contrast",
+    "Displacement",
+    "Drift",
+    "Fixed",
     "Gamma",
     "GaussianBlur",
     "GaussianNoise",
     "Glare",
     "GlareSpot",
+    "Graded",
+    "GradedBlur",
+    "GradedGeoJitter",
+    "GradedGlare",
+    "GradedJpeg",
+    "GradedLighting",
     "JpegCompression",
+    "LightingDrift",
     "MotionBlur",
     "RandomApply",
     "ShotNoise",

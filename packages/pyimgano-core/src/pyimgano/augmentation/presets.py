@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyimgano.augmentation.base import Compose, RandomApply
-from pyimgano.augmentation.transforms import (
-    Brightness,
-    ChannelGain,
-    Gamma,
-    GaussianBlur,
-    Glare,
-    JpegCompression,
-    ShotNoise,
-    Vignette,
-)
+from pyimgano.augmentation.graded import GRADED, Drift
+from pyimgano.augmentation.transforms import Brightness, ChannelGain, Gamma, JpegCompression, ShotNoise, Vignette
+from pyimgano.errors import UnknownComponentError, suggestion
 
 
 def get_industrial_camera_robust_augmentation() -> Compose:
@@ -32,17 +27,37 @@ def get_industrial_camera_robust_augmentation() -> Compose:
     )
 
 
-def get_industrial_drift_augmentation() -> Compose:
-    """Return what happens to a line over months: stray light, a lens out of focus, lamps that age, coarser JPEG.
+def get_industrial_drift_augmentation(
+    corruptions: Sequence[str] = ("lighting", "glare", "blur", "jpeg"),
+    severities: tuple[int, int] = (1, 3),
+    probability: float = 0.5,
+) -> Compose:
+    """Return what happens to a line over months: the corruptions that ``pyimgano robust-benchmark`` tests under.
 
     Call it as ``augmentation(image, rng)`` with an RGB or grey uint8 image and a ``numpy.random.Generator``.
+
+    Parameters
+    ----------
+    corruptions
+        Of ``geo_jitter``, ``lighting``, ``glare``, ``blur`` and ``jpeg``, which come in this order, that in which a part
+        becomes a file. ``geo_jitter`` is left out unless it is named: how a part lies is no drift of light, lens or file.
+    severities
+        The least and the greatest severity, of 1 to 5; each corruption draws one for every image.
+    probability
+        How likely each of them happens to an image, but for ``lighting``, which always does: light is never the same.
+
+    Raises
+    ------
+    UnknownComponentError
+        For another corruption, with a suggestion.
+    OptionsError
+        For severities that do not rise within 1 to 5, and for a probability outside [0, 1].
     """
-    return Compose(
-        (
-            RandomApply(Glare(2, (0.2, 0.6)), 0.3),
-            RandomApply(GaussianBlur((0.3, 1.5))),
-            ChannelGain(0.1),
-            Gamma((0.75, 1.33)),
-            RandomApply(JpegCompression(30, 90)),
+    unknown = [name for name in corruptions if name not in GRADED]
+    if unknown:
+        hint = suggestion(unknown[0], list(GRADED))
+        raise UnknownComponentError(
+            f"no corruption {unknown[0]!r} to train with", f"{hint} there are {', '.join(GRADED)}".strip()
         )
-    )
+    chosen = {name: Drift(change, severities) for name, change in GRADED.items() if name in corruptions}
+    return Compose(tuple(step if name == "lighting" else RandomApply(step, probability) for name, step in chosen.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,16 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from pyimgano.calibration import CalibrationSettings
-from pyimgano.choice import Choice
-from pyimgano.cli import flags, tiling_flags
+from pyimgano.cli import comparisons, flags
 from pyimgano.cli.plans import show_parts
 from pyimgano.cli.settings_flags import settings_flags
 from pyimgano.cli.tables import show_table
-from pyimgano.errors import OptionsError, OutputError
+from pyimgano.errors import OutputError
 from pyimgano.evaluation import BenchmarkConfig, run_benchmark
-from pyimgano.evaluation.config import read_config
 from pyimgano.evaluation.plan import Plan
-from pyimgano.options import from_pairs, parse
+from pyimgano.options import from_pairs
 from pyimgano.postprocess.options import AnomalyMapOptions
 from pyimgano.preprocessing import IlluminationOptions
 from pyimgano.reporting.files import save_run_report
@@ -55,23 +52,16 @@ def benchmark(
     calibration: dict[str, Any],
     anomaly_map: dict[str, Any],
     preprocessing: dict[str, Any],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[,KEY=VALUE...]", help="Detector, with options of its own; may be given again."),
-    ] = None,
+    model: flags.Models = None,
     option: flags.Option = None,
-    model_kwargs: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Options of every model, as a JSON object; -o sets single ones.")
-    ] = None,
+    model_kwargs: flags.ModelKwargs = None,
     dataset_option: flags.DatasetOption = None,
     postprocess: flags.Postprocess = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[,KEY=VALUE...]", help="A metric beyond those that every report has; may be given again."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings as YAML, TOML or JSON; flags that are given win.")
-    ] = None,
+    config: flags.Config = None,
     save_run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep reports, records and report.html here; the same command resumes the run."),
@@ -82,20 +72,11 @@ def benchmark(
     overwrite: flags.Overwrite = False,
 ) -> None:
     """Fit, calibrate on held-out good images, then test once: what would have happened on the line."""
-    lists = {"models": model, "postprocess": postprocess, "metrics": metric}
-    tiling = settings.pop("tiling", {})
-    values = (read_config(config) if config is not None else {}) | settings
-    _override(values, "calibration", calibration)
-    _override(values, "preprocessing", preprocessing)
-    _tile(values, tiling)
-    _override(values, "dataset_options", from_pairs(dataset_option or ()))
-    values |= {name: [Choice.read(text) for text in texts] for name, texts in lists.items() if texts}
-    settled = _parsed(values)
-    # options on the line go from the general to the particular, and all of them over those of a config
-    shared = _json_object(model_kwargs) | from_pairs(option or ())
-    models = [Choice(name=one.name, options=shared | one.options if model else one.options | shared) for one in settled.models]
-    steps = flags.postprocess_choices(settled.postprocess, anomaly_map)
-    settled = settled.model_copy(update={"models": tuple(models), "postprocess": steps})
+    blocks = {"calibration": calibration, "preprocessing": preprocessing, "dataset_options": from_pairs(dataset_option or ())}
+    texts = {"models": model, "postprocess": postprocess, "metrics": metric}
+    settled = comparisons.settle(BenchmarkConfig, "benchmark", config, settings, blocks, texts)
+    shared = comparisons.shared_options(model_kwargs, option)
+    settled = comparisons.with_shared_options(settled, lambda _: shared, anomaly_map, from_line=bool(model))
     if output is not None and output.is_dir():
         raise OutputError(f"--output {output} is a folder", "name a file")
     if plan:
@@ -120,35 +101,6 @@ def benchmark(
     if failed:
         typer.echo(f"{len(failed)} failed: {', '.join(failed)}; run it again to try again what failed", err=True)
         raise typer.Exit(1)
-
-
-def _override(values: dict[str, Any], name: str, given: Mapping[str, Any]) -> None:
-    """Put what the line sets over the mapping that a config has under a name; one that is no mapping is left to be refused."""
-    old = values.get(name, {})
-    values[name] = {**old, **given} if isinstance(old, Mapping) else old
-
-
-def _tile(values: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Put what the line says about tiles over the config; models learn from tiles too unless told otherwise."""
-    old = values.get("tiling", {})
-    values["tiling"] = tiling_flags.on_tiles(tiling_flags.above(old, given)) if isinstance(old, Mapping) else old
-
-
-def _parsed(values: Mapping[str, Any]) -> BenchmarkConfig:
-    known = values.keys() <= BenchmarkConfig.model_fields.keys()
-    if known and not values.get("models"):  # beside an unknown key, that is the better reason
-        raise OptionsError("there is no model to benchmark", "pass --model NAME; 'pyimgano list-models' lists them")
-    return parse(BenchmarkConfig, values, "benchmark", "pyimgano benchmark --help")
-
-
-def _json_object(text: str | None) -> dict[str, Any]:
-    try:
-        values = json.loads(text) if text is not None else {}
-    except ValueError as error:
-        raise OptionsError(f"--model-kwargs is not JSON: {error}", """write it as --model-kwargs '{"k": 3}'""") from None
-    if not isinstance(values, dict):
-        raise OptionsError("--model-kwargs is not a JSON object", """write it as --model-kwargs '{"k": 3}'""")
-    return values
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,14 @@ Option = Annotated[
         "-o", "--option", metavar="KEY=VALUE", help="Set an option of the model; 'pyimgano show detector NAME' lists them."
     ),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="NAME[,KEY=VALUE...]", help="Detector, with options of its own; may be given again."),
+]
+ModelKwargs = Annotated[
+    str | None, typer.Option(metavar="JSON", help="Options of every model, as a JSON object; -o sets single ones.")
+]
+Config = Annotated[Path | None, typer.Option(metavar="FILE", help="Settings as YAML, TOML or JSON; flags that are given win.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 BatchSize = Annotated[int, typer.Option(min=0, help="Images per forward pass; 0 lets the model choose.")]
 Amp = Annotated[bool, typer.Option("--amp", help="Use reduced precision where the processor has it.")]

@@ -57,9 +57,7 @@ def train(
     defects: dict[str, Any],
     prediction: dict[str, Any],
     output: dict[str, Any],
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings as YAML, TOML or JSON; flags that are given win.")
-    ] = None,
+    config: flags.Config = None,
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="Settings to build on; the config and the flags win over them.")
     ] = None,

@@ -34,6 +34,7 @@ class Row(Options):
     label: int | None = Field(None, ge=0, le=1, description="0 good, 1 defective.")
     mask_path: Path | None = Field(None, description="Its mask, relative to the manifest.")
     group_id: str | None = Field(None, description="Images of one group stay in one split.")
+    condition: str | None = Field(None, description="Under what it was taken: a lamp, an exposure, a camera, a shift.")
     meta: dict[str, Any] = Field({}, description="Anything else; JSON in a cell of a CSV.")
 
     @field_validator("split", mode="before")
@@ -63,11 +64,12 @@ class _Line:
 
 
 class ManifestDataset(LayoutDataset):
-    """Rows with ``image_path``, and any of ``category, split, label, mask_path, group_id, meta``.
+    """Rows with ``image_path``, and any of ``category, split, label, mask_path, group_id, condition, meta``.
 
     A row without a split is tested on if it is defective, follows its group where that has a split, and is otherwise
     learnt from or held out for testing, by a seeded choice of whole groups. ``val`` and ``validation`` mean
     ``calibration``. A row with a split may leave its label away: it is good, except in ``test``, where its truth is withheld.
+    `Sample.meta` is ``meta``, with what a row says of its ``condition`` under that name.
     """
 
     def categories(self) -> list[str]:
@@ -135,6 +137,8 @@ def _fault(row: Row, category: str | None) -> str:
         return "has no category, though other lines have"
     if row.label is None and row.mask_path is not None:
         return "has a mask_path but no label"
+    if row.condition is not None and "condition" in row.meta:
+        return "has a condition, and another one in its meta"
     return "has neither label nor split: 0 is good, 1 defective" if row.label is None and row.split is None else ""
 
 
@@ -181,7 +185,8 @@ def _group_splits(lines: Sequence[_Line], report: Report) -> dict[str | None, st
 def _sample(line: _Line, place: str) -> Sample:
     label = line.row.label if line.row.label is not None or place == "test" else 0
     kind = {0: "good", 1: "defective", None: "unlabelled"}[label]
-    return Sample(line.image, label, line.mask, kind, line.row.group_id, line.row.meta)
+    condition = {} if line.row.condition is None else {"condition": line.row.condition}
+    return Sample(line.image, label, line.mask, kind, line.row.group_id, line.row.meta | condition)
 
 
 def _check_masks(lines: Sequence[_Line], report: Report) -> None:

@@ -28,5 +28,6 @@ FIRST_PARTY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "sensor_noise",
             "vignetting",
         ),
+        "dataset": ("conditions",),
     },
 }

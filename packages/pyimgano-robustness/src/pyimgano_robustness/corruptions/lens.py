@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyimgano.augmentation import Speck, defocus, draw_specks, dust, gaussian_blur, motion_blur, vignette
+from pyimgano.augmentation import GradedBlur, Speck, defocus, draw_specks, dust, motion_blur, vignette
 from pyimgano.augmentation.pixels import Pixels
+from pyimgano.contracts import Corruption
 from pyimgano_robustness.corruptions.base import Fixed, Graded
 
 
-class Blur(Fixed):
-    """Gaussian blur; the strength is its sigma in pixels at a short side of 256."""
-
-    STRENGTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
-
-    def apply(self, image: Pixels, params: None, severity: int) -> Pixels:
-        return gaussian_blur(image, self.strength(severity))
+class Blur(GradedBlur, Corruption[None]):
+    """Gaussian blur."""
 
 
 class Defocus(Fixed):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyimgano.augmentation import jpeg_compress, resolution_loss, sensor_noise
+from pyimgano.augmentation import GradedJpeg, resolution_loss, sensor_noise
 from pyimgano.augmentation.pixels import Pixels
+from pyimgano.contracts import Corruption
 from pyimgano_robustness.corruptions.base import Fixed, Graded
 
 
@@ -32,10 +33,5 @@ class ResolutionLoss(Fixed):
         return resolution_loss(image, self.strength(severity))
 
 
-class Jpeg(Fixed):
-    """Blocks and ringing of JPEG; the strength is 100 less libjpeg's quality."""
-
-    STRENGTHS = (10, 30, 50, 70, 85)
-
-    def apply(self, image: Pixels, params: None, severity: int) -> Pixels:
-        return jpeg_compress(image, 100 - int(self.strength(severity)))
+class Jpeg(GradedJpeg, Corruption[None]):
+    """Blocks and ringing of JPEG."""
