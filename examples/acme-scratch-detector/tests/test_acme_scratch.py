@@ -7,6 +7,12 @@ import pytest
 
 from pyimgano import create_model
 from pyimgano.errors import DetectorError
+from pyimgano.testing import plugin_checks
+
+
+@pytest.mark.parametrize("check", plugin_checks("acme-scratch-detector"))
+def test_the_plugin_conforms(check):
+    check()
 
 
 def brushed(seed, size=(256, 256)):

@@ -172,6 +172,8 @@ def register_commands() -> Iterable[CommandSpec]:
         "list-plugins": "Show every plugin, whether it works, and how to mend it",
         "list-models": "List the detectors of all installed plugins",
         "datasets": "List dataset layouts, summarise a dataset, find what is wrong with one",
+        "check-plugin": "Check that a plugin keeps what its specs promise",
+        "new-plugin": "Begin a plugin: write a complete distribution that works",
         "show": "Show a component and its options",
         "schema": "Print the JSON schema of a config",
     }

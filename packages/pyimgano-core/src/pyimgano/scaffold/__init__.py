@@ -1,0 +1,1 @@
+"""New plugins: a complete little distribution of each kind, written from templates."""
