@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from embedders import colourful, grid_of_means, patch_means, textures, two_layers
 
+from pyimgano.images import ImageSource
 from pyimgano.maps import resize_map
 from pyimgano.registry import create_model
+from pyimgano.tiling.source import TileSource
 from pyimgano_patchknn import PatchFeatures
 
 
@@ -35,6 +37,21 @@ def test_every_layer_has_a_bank_of_all_patches_of_the_references_and_their_rotat
     model = create_model("vision_superad", embedder=two_layers, references=2, rotations=4).fit(textures(5))
     assert [len(bank) for bank in model.banks_] == [2 * 4 * 96, 2 * 4 * 24]
     assert model.memory_bank_size_ == 2 * 4 * 120
+
+
+def test_references_are_learned_as_the_source_gives_them() -> None:
+    images = textures(5)
+    plain = create_model("vision_superad", embedder=two_layers, references=2).fit([255 - image for image in images])
+    changed = create_model("vision_superad", embedder=two_layers, references=2)
+    changed.fit(ImageSource(images, transform=lambda image: 255 - image))
+    for one, other in zip(changed.banks_, plain.banks_, strict=True):
+        np.testing.assert_array_equal(one.vectors, other.vectors)
+
+
+def test_references_can_be_tiles() -> None:
+    tiles = TileSource(ImageSource(textures(2)), (48, 48))
+    model = create_model("vision_superad", embedder=two_layers, references=2).fit(tiles)
+    assert len(model.references_) == 2 < len(tiles)
 
 
 def test_references_cover_the_training_images_by_class_token() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.images import ImageSource
+from pyimgano.errors import ImageError
+from pyimgano.images import Image, ImageLike, ImageSource
 from pyimgano.progress import track
 from pyimgano_patchknn.anomalydino import AnomalyDINO
 from pyimgano_patchknn.base import Matches
@@ -57,8 +58,7 @@ class SuperAD(AnomalyDINO):
     def _learn(self, images: ImageSource) -> None:
         self.references_ = self._choose(images)
         logger.info("learning from %d of %d images", len(self.references_), len(images))
-        chosen = ImageSource([images.items[place] for place in self.references_])
-        super()._learn(chosen)
+        super()._learn(_Chosen(images, self.references_))
 
     def _choose(self, images: ImageSource) -> NDArray[np.int64]:
         if len(images) <= self.options.references:
@@ -77,3 +77,24 @@ class SuperAD(AnomalyDINO):
     def load_state(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.references_ = arrays["references"]
         super().load_state(arrays)
+
+
+class _Chosen(ImageSource):
+    """Some images of a source, as it gives them: cut into tiles, changed, or as they are."""
+
+    def __init__(self, images: ImageSource, places: NDArray[np.int64]) -> None:
+        super().__init__((), images.workers, images.ahead)
+        self._images = images
+        self._places = {int(place) for place in places}
+
+    @property
+    def untouched(self) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def outcomes(self) -> Iterator[tuple[ImageLike, Image | ImageError]]:
+        for place, outcome in enumerate(self._images.outcomes()):
+            if place in self._places:
+                yield outcome

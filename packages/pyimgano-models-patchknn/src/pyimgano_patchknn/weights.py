@@ -112,7 +112,7 @@ def _read(path: Path) -> Tensors:
     except Exception as error:  # torch and safetensors raise many types for a damaged or foreign file
         kind = "safetensors" if isinstance(error, SafetensorError) else "PyTorch weights"
         raise WeightsError(
-            f"{path} is not a readable {kind} file: {_first_line(error)}", "save the state dict alone, as .safetensors"
+            f"{path} is not a readable {kind} file: {first_line(error)}", "save the state dict alone, as .safetensors"
         ) from None
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
@@ -122,14 +122,14 @@ def _read(path: Path) -> Tensors:
 
 def _downloaded(backbone: str, name: str, other_way: str) -> Weights:
     logger.info("loading the weights of %s through timm", name)
-    if not _hub_reachable():
+    if not hub_reachable():
         huggingface_hub.constants.HF_HUB_OFFLINE = True  # look in the cache at once, without minutes of retries
     try:
         model = timm.create_model(name, pretrained=True)
     except Exception as error:  # timm and its hub client raise many types without a network
         ways = [f"either connect to the internet once, so that timm downloads {name}", "or give a file, -o weights=FILE"]
         raise WeightsError(
-            f"the pretrained weights of {backbone!r} are not on this machine ({_first_line(error)})",
+            f"the pretrained weights of {backbone!r} are not on this machine ({first_line(error)})",
             "; ".join([*ways, *([other_way] if other_way else [])]),
         ) from error
     config = model.pretrained_cfg
@@ -142,7 +142,7 @@ def _downloaded(backbone: str, name: str, other_way: str) -> Weights:
     return Weights(model.state_dict(), record)
 
 
-def _hub_reachable() -> bool:
+def hub_reachable() -> bool:
     """Return whether the model hub answers; taken for granted behind a proxy, which a plain connection would not use."""
     if getproxies():
         return True
@@ -154,7 +154,7 @@ def _hub_reachable() -> bool:
     return True
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:160]
 
 
