@@ -10,19 +10,34 @@ import nox
 nox.needs_version = ">=2024.4"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "core_alone", "alone", "tests", "example", "wheels"]
+nox.options.sessions = ["lint", "core_alone", "alone", "tests", "third_party", "tutorial", "docs", "wheels"]
 
 ROOT = Path(__file__).parent
 PINNED = ("--constraint", "constraints.txt")
 CORE = "packages/pyimgano-core"
 PATCHKNN = "packages/pyimgano-models-patchknn"
 ROBUSTNESS = "packages/pyimgano-robustness"
+CLIP = "packages/pyimgano-models-clip"
+ANOMALIB = "packages/pyimgano-anomalib"
 EXAMPLE = "examples/acme-scratch-detector"
-PLUGINS = {PATCHKNN: "tests/patchknn", ROBUSTNESS: "tests/robustness"}
-WHOLE = {PATCHKNN: f"{PATCHKNN}[offline]", ROBUSTNESS: f"{ROBUSTNESS}[report]"}
+PLUGINS = {
+    PATCHKNN: "tests/patchknn",
+    ROBUSTNESS: "tests/robustness",
+    CLIP: "tests/clip",
+    ANOMALIB: "tests/anomalib_bridge",
+}
+HEAVY = (CLIP, ANOMALIB)
+"""Their dependencies are installed in their own environments only."""
+WHOLE = {
+    PATCHKNN: (f"{PATCHKNN}[offline]",),
+    ROBUSTNESS: (f"{ROBUSTNESS}[report]",),
+    CLIP: (CLIP,),
+    ANOMALIB: (f"{ANOMALIB}[offline,onnx,openvino]", ROBUSTNESS, "onnx", "onnxscript"),
+}
+BESIDE = {CLIP: (f"{PATCHKNN}[torch]",)}
+"""What a distribution requires of the project's own, which an index may not have yet."""
 TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as many tests run at once as there are cores
-ALONE = {**ONE_THREAD, "PYIMGANO_DEV_DATA": None}  # `tests` goes through the photographs
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -45,39 +60,59 @@ def tests(session: nox.Session) -> None:
     The tests of a distribution run in the environment that has nothing else (`core_alone`, `alone`); here run those of them
     that need more or go through photographs, and those of the project as a whole.
     """
-    install(session, f"{CORE}[demo,report,sign]", *WHOLE.values(), *TEST_TOOLS, "scikit-learn")
+    install(session, f"{CORE}[demo,report,sign]", *WHOLE[PATCHKNN], *WHOLE[ROBUSTNESS], *TEST_TOOLS, "scikit-learn")
+    session.install("--no-deps", *(part for name in HEAVY for part in ("-e", name)))  # they are listed all the same
     if session.posargs:
         session.run("pytest", "-n", "auto", *session.posargs, env=ONE_THREAD)
         return
     own = ["tests/core", *PLUGINS.values()]
     session.run("pytest", "-n", "auto", *(f"--ignore={folder}" for folder in own), env=ONE_THREAD)
-    session.run("pytest", "-n", "auto", "-m", "extras or realdata", *own, env=ONE_THREAD)
+    light = ["tests/core", PLUGINS[PATCHKNN], PLUGINS[ROBUSTNESS]]
+    session.run("pytest", "-n", "auto", "-m", "extras or realdata", *light, env=ONE_THREAD)
 
 
 @nox.session
 def core_alone(session: nox.Session) -> None:
     """Run core's tests, the whole job included, where nothing but core is installed."""
     install(session, CORE, *TEST_TOOLS)
-    session.run("pytest", "-n", "auto", "tests/core", *session.posargs, env={"PYIMGANO_TEST_ALONE": "core", **ALONE})
+    alone = {**ONE_THREAD, "PYIMGANO_DEV_DATA": None, "PYIMGANO_TEST_ALONE": "core"}
+    session.run("pytest", "-n", "auto", "tests/core", *session.posargs, env=alone)
 
 
 @nox.session(reuse_venv=False)
 @nox.parametrize("plugin", sorted(PLUGINS), ids=[Path(name).name for name in sorted(PLUGINS)])
 def alone(session: nox.Session, plugin: str) -> None:
     """Run a plugin's tests where only it is installed: first bare, then with the extra that makes it whole."""
-    install(session, CORE, plugin, *TEST_TOOLS)
+    install(session, CORE, *BESIDE.get(plugin, ()), plugin, *TEST_TOOLS)
     session.run("pytest", *map(str, (ROOT / PLUGINS[plugin]).glob("test_*bare.py")))
-    install(session, WHOLE[plugin])
-    name = Path(plugin).name
-    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env={"PYIMGANO_TEST_ALONE": name, **ALONE})
+    install(session, *WHOLE[plugin])
+    photographs = {} if plugin in HEAVY else {"PYIMGANO_DEV_DATA": None}  # `tests` goes through them for the others
+    alone = {**ONE_THREAD, **photographs, "PYIMGANO_TEST_ALONE": Path(plugin).name}
+    session.run("pytest", "-n", "auto", PLUGINS[plugin], *session.posargs, env=alone)
 
 
-@nox.session
-def example(session: nox.Session) -> None:
-    """Run a third party's tests where only core and its own plugin are installed."""
+@nox.session(reuse_venv=False)
+def third_party(session: nox.Session) -> None:
+    """Run the tests of a third party's plugin, and of a new one of every kind, where only core and they are installed."""
     install(session, CORE, EXAMPLE, "pytest")
+    session.run("pytest", EXAMPLE, env=ONE_THREAD)
+    session.run("pyimgano", "check-plugin", "--plugin", "examples/acme_scratch.py")
+    new = Path(session.create_tmp()) / "new"
+    shutil.rmtree(new, ignore_errors=True)
+    for kind in ("detector", "dataset", "corruption", "postprocessor", "metric"):
+        session.run("pyimgano", "new-plugin", f"acme-new-{kind}", "--kind", kind, "--into", str(new), silent=True)
+        session.install(*PINNED, "-e", str(new / f"acme-new-{kind}"))
+        session.run("pytest", str(new / f"acme-new-{kind}"), env=ONE_THREAD)
     session.run("pyimgano", "list-plugins", "--strict")
-    session.run("pytest", EXAMPLE, *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(reuse_venv=False)
+def tutorial(session: nox.Session) -> None:
+    """Follow the tutorial that writes a plugin, block by block, in a new folder and environment."""
+    install(session, CORE, "pip")
+    folder = Path(session.create_tmp()) / "read"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "tests/docs/page_runner.py", "docs/tutorials/write-a-plugin.md", str(folder))
 
 
 @nox.session
@@ -85,9 +120,10 @@ def wheels(session: nox.Session) -> None:
     """Build all distributions, install them from `dist/` alone, and do a small job."""
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    session.install(*PINNED, "build", "uv")
+    session.install(*PINNED, "build", "twine", "uv")
     for package in (CORE, *PLUGINS):
         session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(dist), package, silent=True)
+    session.run("twine", "check", "--strict", *sorted(map(str, dist.iterdir())))
     built = sorted(str(path) for path in dist.glob("*.whl"))
     names = [Path(package).name for package in (CORE, *PLUGINS)]
     session.run("uv", "pip", "uninstall", *names, silent=True)
@@ -108,8 +144,16 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into `site/`; every warning and every broken link is an error."""
+    install(session, CORE, PATCHKNN, ROBUSTNESS, "mkdocs-material")
+    session.install("--no-deps", *(part for name in HEAVY for part in ("-e", name)))
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure what the documentation claims; each script prints ratios against a named peer."""
-    install(session, f"{CORE}[demo]", *WHOLE.values(), "anomalib==2.7.0")
+    install(session, f"{CORE}[demo]", *WHOLE[PATCHKNN], *WHOLE[ROBUSTNESS], ANOMALIB)
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         session.run("python", str(script))

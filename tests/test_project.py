@@ -70,7 +70,7 @@ def test_the_plugin_of_the_readme_trains(cli: Callable, tmp_path: Path, monkeypa
     line = next(block for block in blocks("bash") if "--plugin acme.py" in block).splitlines()[0].split()
     done = cli(*line[1:])
     assert done.code == 0, done.err
-    assert (tmp_path / "scratch.bundle" / "manifest.sha256").exists()
+    assert (tmp_path / "spot.bundle" / "manifest.sha256").exists()
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:

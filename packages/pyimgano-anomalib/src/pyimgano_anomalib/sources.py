@@ -1,0 +1,69 @@
+"""On which device a model runs, where its pretrained weights come from, and the record of both."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from pyimgano.errors import DetectorError
+from pyimgano_anomalib.arguments import PRETRAINED
+from pyimgano_anomalib.library import model_class, version
+from pyimgano_anomalib.options import OnePassOptions
+from pyimgano_anomalib.pretrained import Source, find_source
+from pyimgano_anomalib.table import Row
+
+_NETWORKS = ("backbone", "encoder_name", "teacher_backbone")
+
+
+def source_for(row: Row, options: OnePassOptions) -> Source | None:
+    """Return the weights that options name or a package ships; None where anomalib gets them, or none are asked for."""
+    if options.arguments.get(PRETRAINED) is False:
+        return None
+    return find_source(options.backbone_weights, network_of(row, options))
+
+
+def network_of(row: Row, options: OnePassOptions) -> str:
+    """Return the name of the pretrained network of a model, as far as its arguments tell."""
+    known = inspect.signature(model_class(row.model).__init__).parameters
+    for name in _NETWORKS:
+        if name in known:
+            return str(options.arguments.get(name, known[name].default))
+    return row.model
+
+
+def record_of(row: Row, options: OnePassOptions, source: Source | None, sha256: str) -> dict[str, Any]:
+    """Return where the pretrained weights of a model come from, as a bundle notes it."""
+    noted = {"architecture": network_of(row, options), "sha256": sha256, "anomalib": version()}
+    if options.arguments.get(PRETRAINED) is False:
+        return {**noted, "source": "random"}
+    if source is not None:
+        return {**noted, **source.record}
+    return {**noted, "source": "download by anomalib", **({"licence": row.licence} if row.licence else {})}
+
+
+def digest_of_files(files: Mapping[str, bytes]) -> str:
+    """Return a sha256 over names and contents."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(name.encode())
+        total.update(files[name])
+    return total.hexdigest()
+
+
+def chosen_device(asked: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    DetectorError
+        If CUDA is asked for where there is none.
+    """
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise DetectorError(f"device {asked!r} was asked for, but this machine has no usable CUDA device", "use --device cpu")
+    return torch.device(asked)
