@@ -1,0 +1,67 @@
+"""The page about hooks and the specs that they return."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from pyimgano import hookspecs, specs
+from pyimgano_reference.markdown import attributes, code, docstring, page, prose
+
+SPECS = (
+    specs.ComponentSpec,
+    specs.DetectorSpec,
+    specs.DatasetSpec,
+    specs.CorruptionSpec,
+    specs.PostprocessorSpec,
+    specs.MetricSpec,
+    specs.CommandSpec,
+    specs.WeightsPlace,
+)
+
+
+def hooks() -> list[Callable[..., Any]]:
+    """Return the hooks, in the order of their module."""
+    return [thing for thing in vars(hookspecs).values() if hasattr(thing, f"{hookspecs.PROJECT}_spec")]
+
+
+def hooks_page() -> str:
+    """Return the page."""
+    opening = docstring(hookspecs.__doc__)
+    return page(
+        "Hooks and specs",
+        opening,
+        "## Hooks",
+        *map(_hook, hooks()),
+        "## Specs",
+        "Frozen dataclasses of the module `pyimgano.specs`. All arguments but those of `WeightsPlace` are keywords.",
+        *map(_spec, SPECS),
+    )
+
+
+def _hook(hook: Callable[..., Any]) -> str:
+    returns = inspect.signature(hook).return_annotation
+    return f"### {hook.__name__}\n\n`{hook.__name__}() -> {returns}`\n\n{docstring(hook.__doc__)}"
+
+
+def _spec(spec: type) -> str:
+    described = {name: text for base in reversed(spec.__mro__) for name, text in attributes(base).items()}
+    own = [field for field in dataclasses.fields(spec) if field.name in spec.__annotations__]
+    fields = "\n\n".join(_field(field, described.get(field.name, "")) for field in own)
+    bases = [base.__name__ for base in spec.__mro__[1:] if base in SPECS]
+    inherits = f"All that [`{bases[0]}`](#{bases[0].lower()}) has, and:" if bases else ""
+    return "\n\n".join(filter(None, [f"### {spec.__name__}", docstring(spec.__doc__), inherits, fields]))
+
+
+def _field(field: dataclasses.Field[Any], meaning: str) -> str:
+    term = code(f"{field.name}: {field.type}{_default(field)}")
+    return f"{term}\n:   {textwrap.indent(prose(meaning), '    ').strip() or '&nbsp;'}"
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return f" = {field.default_factory()!r}"
+    return "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
