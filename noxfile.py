@@ -137,7 +137,7 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    install(session, f"{CORE}[report,sign]", "ruff", "mypy", "types-pyyaml")
+    install(session, f"{CORE}[report,sign,test]", "ruff", "mypy", "types-pyyaml")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")

@@ -740,11 +740,13 @@ def test_the_profile_tells_waiting_for_images_from_scoring_them(
     from pyimgano import images
     from pyimgano.detectors.filterbank import FilterBank
 
-    real_read, real_score = images.read, FilterBank._score
+    real_read, real_score = images._read_up_to, FilterBank._score
     line = ["infer", "--bundle", bundle, "-i", line_up, "--no-audit"]
     plain = cli(*line)
     for slow, fast in (("read", "score"), ("score", "read")):
-        monkeypatch.setattr(images, "read", lambda path, slow=slow: (slow == "read" and time.sleep(0.1), real_read(path))[1])
+        monkeypatch.setattr(
+            images, "_read_up_to", lambda *args, slow=slow: (slow == "read" and time.sleep(0.1), real_read(*args))[1]
+        )
         monkeypatch.setattr(
             FilterBank,
             "_score",
