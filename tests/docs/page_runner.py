@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +74,14 @@ class Reader:
     really_install
         Whether blocks that install are run. Otherwise distributions of this project are taken to be there, and a folder that is
         installed as editable is put on the path with the metadata that its pyproject.toml declares.
+    disabled
+        Distributions that the reader does not have.
     """
 
-    def __init__(self, folder: Path, *, really_install: bool = False) -> None:
+    def __init__(self, folder: Path, *, really_install: bool = False, disabled: Sequence[str] = ()) -> None:
         self.folder = folder
         self.really_install = really_install
+        self.disabled = disabled
         self.printed = ""
         self.path: list[Path] = []
 
@@ -130,6 +134,7 @@ class Reader:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "PYTHONPATH": os.pathsep.join(map(str, self.path)),
             "XDG_CACHE_HOME": str(self.folder / ".cache"),
+            "PYIMGANO_DISABLE": ",".join(self.disabled),
         }
 
     def _compare(self, block: Block) -> None:

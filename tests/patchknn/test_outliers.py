@@ -39,6 +39,7 @@ def test_factors_by_position_equal_the_definition(k: int) -> None:
         np.testing.assert_allclose(factors[:, place], definition(pairwise(patches.reshape(12, 4, 5)[:, place]), k), rtol=1e-4)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("k", [1, 3, 11])
 def test_factors_by_position_equal_those_of_scikit_learn(k: int) -> None:
     neighbors = pytest.importorskip("sklearn.neighbors")
