@@ -6,8 +6,8 @@ Without a folder on the line the images are generated; ``python benchmarks/robus
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,7 +33,9 @@ CORRUPTIONS, SEVERITIES, LIMIT, ROUNDS = ("lighting", "jpeg", "glare", "geo_jitt
 
 def main() -> None:
     cv2.setNumThreads(1)
-    root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp()) / "parts"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, nargs="?", help="folder of a dataset; left out, surfaces are made")
+    root = parser.parse_args().root or Path(tempfile.mkdtemp()) / "parts"
     split = _split(root)
     print(f"{len(split.test)} test images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     corruptions = build_corruptions(CORRUPTIONS)
