@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
+import typer
 from pydantic import Field
 
 from pyimgano import AnomalyMap, Corruption, DatasetSplit, Detector, ImageScore, Metric, Sample, hookimpl
 from pyimgano.contracts import Dataset, Postprocessor
 from pyimgano.errors import DatasetError, NotFittedError, UndefinedMetricError
 from pyimgano.options import Options
-from pyimgano.specs import CorruptionSpec, DatasetSpec, DetectorSpec, MetricSpec, PostprocessorSpec
+from pyimgano.specs import CommandSpec, CorruptionSpec, DatasetSpec, DetectorSpec, MetricSpec, PostprocessorSpec
 
 
 class NearestOptions(Options):
@@ -172,6 +174,21 @@ class Missed(Metric):
         return float(np.mean(shares))
 
 
+app = typer.Typer(help="Look at the parts of line 3.")
+
+
+@app.command()
+def count(folder: Annotated[Path, typer.Argument(help="Where the pictures are.")]) -> None:
+    """Print how many pictures a folder has."""
+    typer.echo(len(pictures(folder)))
+
+
+@app.command()
+def names(folder: Annotated[Path, typer.Argument(help="Where the pictures are.")]) -> None:
+    """Print what they are called."""
+    typer.echo("\n".join(path.name for path in pictures(folder)))
+
+
 @hookimpl
 def register_detectors():
     return [
@@ -230,3 +247,8 @@ def register_metrics():
             higher_is_better=False,
         ),
     ]
+
+
+@hookimpl
+def register_commands():
+    return [CommandSpec(name="acme-look", summary="Look at the parts of line 3", app="acme_parts:app")]

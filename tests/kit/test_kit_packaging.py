@@ -41,9 +41,49 @@ from pyimgano.contracts import Postprocessor
 class Half(Postprocessor):
     def apply(self, result):
         return replace(result, score=self.options.share * result.score)
+
+def place(options):
+    return None
 """
+WEIGHED = """
+from pyimgano.specs import DetectorSpec
+
+@hookimpl
+def register_detectors():
+    return [DetectorSpec(name="acme_net", summary="A network", factory="acme_work:Half", weights_at="acme_work:place")]
+"""
+COMMAND = """
+from pyimgano.specs import CommandSpec
+
+@hookimpl
+def register_commands():
+    return [CommandSpec(name="acme-weigh", summary="Weigh", app="acme_work:app")]
+"""
+WORK_APP = "import jax\nfrom typer import Typer\napp = Typer()\n@app.command()\ndef weigh():\n    'Weigh.'\n" + WORK
 CORE = "pyimgano-core>=0.7,<0.8"
 REQUIRES = (CORE, "pydantic>=2.7")
+FAULTS = [
+    # what is changed, the check that fails, and a word of its reason
+    ({"plugin": "import numpy\n" + PLUGIN, "requires": (*REQUIRES, "numpy>=2")}, "light_import", "numpy"),
+    ({"plugin": "import jax\n" + PLUGIN, "requires": (*REQUIRES, "jax")}, "light_import", "jax"),
+    ({"options": "import jax\n" + OPTIONS, "requires": (*REQUIRES, "jax")}, "light_options", "jax"),
+    ({"plugin": PLUGIN + COMMAND, "work": WORK_APP, "requires": (*REQUIRES, "jax", "typer")}, "light_commands", "jax"),
+    ({"requires": ("pyimgano-core>=0.7", "pydantic>=2.7")}, "requirement_on_core", "pyimgano-core>=0.7"),
+    ({"requires": ("pyimgano-core<0.8", "pydantic>=2.7")}, "requirement_on_core", "pyimgano-core<0.8"),
+    ({"requires": (*REQUIRES, "acme-lib @ https://acme.example/lib.whl")}, "no_direct_urls", "acme.example"),
+    ({"work": WORK + "\ndef later():\n    import jax\n"}, "requirements_cover_imports", "jax (acme_work.py, line 15)"),
+    ({"work": WORK + "\nimport yaml\n"}, "requirements_cover_imports", "yaml"),
+    ({"work": WORK.replace("self.options.share", "0.5")}, "options_are_read", "acme_half.share"),
+    (
+        {"plugin": PLUGIN.replace('acts_on="score"', 'acts_on="score", extra="fast", requires=("pydantic>=2.7",)')},
+        "extras_bring_requires",
+        "'fast'",
+    ),
+    ({"plugin": PLUGIN + "\n@hookimpl\ndef register_detectors():\n    raise OSError('no')\n"}, "entry_point", "partial"),
+    ({"plugin": PLUGIN.replace("acme_half", "Acme-Half")}, "entry_point", "not a valid name"),
+    ({"plugin": PLUGIN + WEIGHED, "work": "import jax\n" + WORK, "requires": (*REQUIRES, "jax")}, "light_weights_at", "jax"),
+    ({"plugin": PLUGIN + WEIGHED.replace("place", "plaice")}, "light_weights_at", "acme_work:plaice, which is no function"),
+]
 
 
 @pytest.fixture
@@ -70,31 +110,12 @@ def found(distribution: Callable, site: Path) -> Callable[..., dict[str, Result]
 def test_a_sound_distribution_passes(found: Callable) -> None:
     results = found()
     assert {name: result.reason for name, result in results.items() if result.outcome != "passed"} == {
-        "light_weights_at": "no detector names weights_at"
+        "light_weights_at": "no detector names weights_at",
+        "light_commands": "it adds no command",
     }
 
 
-@pytest.mark.parametrize(
-    ("change", "check", "reason"),
-    [
-        ({"plugin": "import numpy\n" + PLUGIN, "requires": (*REQUIRES, "numpy>=2")}, "light_import", "numpy"),
-        ({"plugin": "import jax\n" + PLUGIN, "requires": (*REQUIRES, "jax")}, "light_import", "jax"),
-        ({"options": "import jax\n" + OPTIONS, "requires": (*REQUIRES, "jax")}, "light_options", "jax"),
-        ({"requires": ("pyimgano-core>=0.7", "pydantic>=2.7")}, "requirement_on_core", "pyimgano-core>=0.7"),
-        ({"requires": ("pyimgano-core<0.8", "pydantic>=2.7")}, "requirement_on_core", "pyimgano-core<0.8"),
-        ({"requires": (*REQUIRES, "acme-lib @ https://acme.example/lib.whl")}, "no_direct_urls", "acme.example"),
-        ({"work": WORK + "\ndef later():\n    import jax\n"}, "requirements_cover_imports", "jax (acme_work.py, line 12)"),
-        ({"work": WORK + "\nimport yaml\n"}, "requirements_cover_imports", "yaml"),
-        ({"work": WORK.replace("self.options.share", "0.5")}, "options_are_read", "acme_half.share"),
-        (
-            {"plugin": PLUGIN.replace('acts_on="score"', 'acts_on="score", extra="fast", requires=("pydantic>=2.7",)')},
-            "extras_bring_requires",
-            "'fast'",
-        ),
-        ({"plugin": PLUGIN + "\n@hookimpl\ndef register_detectors():\n    raise OSError('no')\n"}, "entry_point", "partial"),
-        ({"plugin": PLUGIN.replace("acme_half", "Acme-Half")}, "entry_point", "not a valid name"),
-    ],
-)
+@pytest.mark.parametrize(("change", "check", "reason"), FAULTS)
 def test_a_fault_of_a_distribution_is_named(found: Callable, change: dict, check: str, reason: str) -> None:
     results = found(**change)
     assert [name for name, result in results.items() if result.bad] == [check]
@@ -125,3 +146,7 @@ def test_what_cannot_run_here_is_skipped_with_the_reason(found: Callable) -> Non
     results = found(plugin=plugin, only=["applies", "options_valid"])
     assert (results["applies"].outcome, results["options_valid"].outcome) == ("skipped", "passed")
     assert "acme-missing" in results["applies"].reason
+
+
+def test_every_check_of_a_distribution_is_broken_by_some_fault() -> None:
+    assert {check.name for kind, check in all_checks() if kind == "plugin"} - {check for _, check, _ in FAULTS} == set()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pyimgano.registry import load_dataset
 from pyimgano.testing import Result, Settings, check_plugin
 
-NETWORKS = {
-    "vision_patchcore": {"backbone": "resnet10t", "pretrained": False, "resize": [64, 64]},
-    "vision_softpatch": {"backbone": "resnet10t", "pretrained": False, "resize": [64, 64], "discrimination": "anywhere"},
-    "vision_anomalydino": {"backbone": "vit_tiny_patch16_224", "pretrained": False, "short_side": 64, "rotations": 1},
-    "vision_superad": {"backbone": "vit_tiny_patch16_224", "pretrained": False, "short_side": 64, "rotations": 1},
-}
+PACKAGES = Path(__file__).parents[2] / "packages"
 FEW = ("summary", "options_described", "options_bounded", "options_valid", "embedder_flag", "factory_resolves")
 WHOLE = (*FEW, "direction", "mixed_sizes", "weights_flag", "map_shape", "save_load")
 METADATA = ("entry_point", "light_import", "light_options", "light_weights_at", "requirement_on_core", "no_direct_urls")
@@ -91,9 +88,10 @@ def test_robustness_passes(roots: dict) -> None:
 def test_patchknn_passes() -> None:
     pytest.importorskip("pyimgano_patchknn")
     pytest.importorskip("timm")
-    results = check_plugin("pyimgano-models-patchknn", Settings(options=NETWORKS), [*PROMISES, *WHOLE])
+    settings = Settings.read(PACKAGES / "pyimgano-models-patchknn" / "check-plugin.yaml")
+    results = check_plugin("pyimgano-models-patchknn", settings, [*PROMISES, *WHOLE])
     assert faults(results) == []
-    assert outcomes(results, "detector") == {name: {"passed"} for name in NETWORKS}
+    assert outcomes(results, "detector") == {name: {"passed"} for name in settings.options}
 
 
 @pytest.mark.parametrize("plugin", ["pyimgano-models-clip", "pyimgano-anomalib"])

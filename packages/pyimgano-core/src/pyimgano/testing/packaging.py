@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pyimgano.discovery.records import PluginRecord
 from pyimgano.discovery.scan import CORE, normalise
 from pyimgano.registry import Entry
-from pyimgano.specs import ComponentSpec, DetectorSpec
+from pyimgano.specs import CommandSpec, ComponentSpec, DetectorSpec
 from pyimgano.testing.checks import Checks
 from pyimgano.testing.installed import brought_by, extras, owners, pinned_by, required
 from pyimgano.testing.results import CheckFailure, CheckSkipped
@@ -105,6 +105,18 @@ def light_weights_at(subject: Subject) -> None:
     found = _loaded_by(modules, HEAVY)
     if found and not subject.is_file:
         raise CheckFailure(f"importing {', '.join(modules)} imports {', '.join(found)}", "look for files, do not load them")
+
+
+@checks.add(needs=("entry_point",))
+def light_commands(subject: Subject) -> None:
+    """Importing the modules of its commands, which ``--help`` does, loads no learning library."""
+    modules = sorted({spec.app.partition(":")[0] for spec in subject.record.components if isinstance(spec, CommandSpec)})
+    if not modules:
+        raise CheckSkipped("it adds no command")
+    subject.need_metadata()
+    found = _loaded_by(modules, HEAVY)
+    if found:
+        raise CheckFailure(f"importing {', '.join(modules)} imports {', '.join(found)}", "import them where a command runs")
 
 
 @checks.add()
