@@ -154,7 +154,7 @@ FAULTS = {
         ["register_detectors is defined but not marked with @hookimpl"],
     ),
     "no hook at all": Fault(
-        "x = 1\n", "broken", "nothing", ["it implements no hook of pyimgano (see the module pyimgano.hookspecs)", SKIP]
+        "x = 1\n", "broken", "nothing", ["acme_broken implements no hook of pyimgano (see the module pyimgano.hookspecs)", SKIP]
     ),
     "a text for a list": Fault(
         hook("return 'acme_scratch'"),
@@ -279,6 +279,30 @@ def test_a_plugin_may_be_an_object_inside_a_module(distribution: Callable, liste
     info = distribution("acme-broken", code)
     (info / "entry_points.txt").write_text("[pyimgano]\nacme = acme_broken:plugin\n", encoding="utf-8")
     assert listed() == ("ok", "1 detector", [])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "acme_broken.plugin",
+            "there is no module acme_broken.plugin, to which its entry point acme = 'acme_broken.plugin' leads; "
+            "correct that in its pyproject.toml and install it again",
+        ),
+        (
+            "acme_broken:register_detectors",
+            "acme_broken:register_detectors, which is a function, implements no hook of pyimgano "
+            "(see the module pyimgano.hookspecs)",
+        ),
+    ],
+)
+def test_an_entry_point_that_leads_elsewhere_says_where(
+    distribution: Callable, listed: Callable, value: str, message: str
+) -> None:
+    info = distribution("acme-broken", GOOD)
+    (info / "entry_points.txt").write_text(f"[pyimgano]\nacme = {value}\n", encoding="utf-8")
+    status, _, details = listed()
+    assert (status, details[0]) == ("broken", message)
 
 
 # Requirements

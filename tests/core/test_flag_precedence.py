@@ -126,7 +126,7 @@ class Saved(Detector):
 
     def _score(self, images):
         values = np.load(os.environ["ACME_MAP"])
-        return [ImageScore(1.0, AnomalyMap(values, values.shape)) for _ in images]
+        return [ImageScore(1.0, AnomalyMap(values, image.shape[:2])) for image in images]
 
     def state(self):
         return {}

@@ -156,7 +156,7 @@ def test_a_plugin_file_can_be_selected_in_python(bright: Path) -> None:
         ("acme_wrong.py", "def :\n", "SyntaxError: invalid syntax (acme_wrong.py, line 1)"),
         ("acme_wrong.py", "\nraise RuntimeError('no')\n", "RuntimeError: no (plugins/acme_wrong.py, line 2)"),
         ("acme_wrong.py", "raise SystemExit\n", "it called sys.exit(None) while it was loaded (plugins/acme_wrong.py, line 1)"),
-        ("acme_empty.py", "", "it implements no hook of pyimgano (see the module pyimgano.hookspecs)"),
+        ("acme_empty.py", "", "acme_empty implements no hook of pyimgano (see the module pyimgano.hookspecs)"),
         ("json.py", BRIGHT, "ImportError: json.py cannot be imported as 'json': {taken}"),
         ("acme_taken.py", BRIGHT, "ImportError: acme_taken.py cannot be imported as 'acme_taken': {taken}"),
         ("my-plugin.py", BRIGHT, "ImportError: my-plugin.py cannot be imported as 'my-plugin': {taken}"),
@@ -236,3 +236,24 @@ def test_a_file_that_is_broken_is_said_though_nothing_of_it_is_used(
     done = cli("--plugin", broken, "infer", "--bundle", bundle, "--input", surface_root / "test")
     assert done.code == 0
     assert "plugin acme-bright is broken: RuntimeError: no light" in done.err
+
+
+def test_a_factory_under_another_name_than_the_file_is_told_the_right_one(cli: Callable, folder: Path) -> None:
+    path = folder / "acme_glow.py"
+    path.write_text(BRIGHT, encoding="utf-8")
+    done = cli(
+        "--plugin",
+        path,
+        "train",
+        "--model",
+        "acme_bright",
+        "--dataset",
+        "surface",
+        "--root",
+        folder / "parts",
+        "--output",
+        folder / "run",
+    )
+    assert done.code == 2
+    assert "No module named 'acme_bright'" in done.err
+    assert 'write "acme_glow:BrightOptions" in its spec' in done.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pyimgano.discovery.load import describe
 from pyimgano.errors import DetectorError, PyimganoError
 
 
@@ -23,6 +24,6 @@ def as_component_error(error: Exception, name: str) -> PyimganoError:
     """Return an exception as an error that names the component; an error of ours as it is."""
     if isinstance(error, PyimganoError):
         return error
-    wrapped = DetectorError(f"{name} failed: {type(error).__name__}: {error}", "run with --debug for the traceback")
+    wrapped = DetectorError(f"{name} failed: {describe(error)}", "run it again with --debug for the traceback")
     wrapped.__cause__ = error
     return wrapped

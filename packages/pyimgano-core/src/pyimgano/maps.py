@@ -59,7 +59,10 @@ class AnomalyMap:
         with np.errstate(over="ignore"):
             grid = np.ascontiguousarray(self.grid, dtype=np.float32)
         if not np.isfinite(grid).all():
-            raise DetectorError("an anomaly map holds NaN or infinite values", "report this to the detector's author")
+            raise DetectorError(
+                "an anomaly map holds NaN or infinite values",
+                "the detector divides by zero, or worse: mend its _score, or report it",
+            )
         object.__setattr__(self, "grid", grid)
 
     @property

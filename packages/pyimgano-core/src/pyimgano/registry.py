@@ -45,10 +45,14 @@ class Entry:
 
     def options_model(self) -> type[Options]:
         """Return the pydantic model of its options; imports pydantic and the plugin's light options module."""
-        from pyimgano.options import NoOptions
+        from pyimgano.options import NoOptions, Options
 
         path = getattr(self.spec, "options", None)
         model: type[Options] = self._import(path) if path else NoOptions
+        if not (isinstance(model, type) and issubclass(model, Options)):
+            raise PluginError(
+                f"{self.full_name}: {path} is no subclass of pyimgano.options.Options", "derive the options model from it"
+            )
         return model
 
     def parse_options(self, values: Mapping[str, Any]) -> Options:
@@ -88,9 +92,13 @@ class Entry:
         except PyimganoError:
             raise
         except (Exception, SystemExit) as error:  # a plugin's import may raise anything
+            file = self.record.candidate.file
+            misnamed = file is not None and isinstance(error, ModuleNotFoundError) and error.name == module
             raise PluginError(
                 f"{self.full_name}: {path} cannot be imported: {describe(error)}",
-                "run it again with --debug for the whole traceback",
+                f'a plugin file is imported by its own name: write "{file.stem}:{name}" in its spec'
+                if file is not None and misnamed
+                else "run it again with --debug for the whole traceback",
             ) from error
 
 
@@ -226,7 +234,8 @@ def build_detector(entry: Entry, values: Mapping[str, Any], runtime: Runtime, em
     if runtime.amp and not spec.amp:
         warn_of_full_precision(spec)
         runtime = replace(runtime, amp=False)
-    made = factory(options, runtime) if embedder is None else factory(options, runtime, embedder=embedder)
+    own = {} if embedder is None else {"embedder": embedder}
+    made = _made(entry, factory, options, runtime, **own)
     from pyimgano.contracts.adapter import adapt
 
     return adapt(made, spec, options, runtime)
@@ -291,7 +300,26 @@ def load_benchmark_split(
 def build_component(entry: Entry, values: Mapping[str, Any]) -> Any:
     """Validate options, then import the factory of any kind but a detector and call it."""
     options = entry.parse_options(values)
-    return entry.factory()(options)
+    return _made(entry, entry.factory(), options)
+
+
+def _made(entry: Entry, factory: Callable[..., Any], *given: Any, **more: Any) -> Any:
+    """Return what a factory makes; whatever it raises becomes an error that names the component."""
+    missing = sorted(getattr(factory, "__abstractmethods__", ()))
+    if missing:
+        similar = "; ".join(filter(None, (suggestion(name, vars(factory)) for name in missing)))
+        raise PluginError(
+            f"{entry.full_name}: {entry.spec.factory} lacks the method {', '.join(missing)}",
+            f"write {', '.join(f'{name}()' for name in missing)}{f' ({similar})' if similar else ''}",
+        )
+    try:
+        return factory(*given, **more)
+    except PyimganoError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise PluginError(
+            f"{entry.full_name} cannot be made: {describe(error)}", "run it again with --debug for the whole traceback"
+        ) from error
 
 
 def build_corruption(choice: Choice) -> NamedCorruption:

@@ -84,14 +84,14 @@ def _root(
     from pyimgano import logs
 
     flags: GlobalFlags = context.obj
-    logs.set_up(flags.verbosity, flags.log_file)
+    logs.set_up(2 if flags.debug else flags.verbosity, flags.log_file)
     if context.invoked_subcommand not in ("list-plugins", "doctor"):
         for record in installed_plugins().unusable():
             logs.ROOT.warning("plugin %s is %s: %s", record.distribution, record.status, record.problems[0].message)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line; user errors print what is wrong and what to do next, and exit with 2."""
+    """Run the command line; errors print what is wrong and what to do next, and exit with 2, unforeseen ones with 1."""
     debug = False
     try:
         flags, rest = read_global_flags(sys.argv[1:] if argv is None else argv)
@@ -106,6 +106,11 @@ def main(argv: list[str] | None = None) -> None:
             raise
         _print_error(error if isinstance(error, PyimganoError) else _no_permission(error))
         sys.exit(2)
+    except Exception as error:  # a plugin's component may raise anything
+        if debug:
+            raise
+        _print_error(PyimganoError(describe(error), "run it again with --debug for the traceback"))
+        sys.exit(1)
 
 
 def _apply(flags: GlobalFlags) -> None:

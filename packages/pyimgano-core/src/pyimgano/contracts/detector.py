@@ -56,6 +56,9 @@ class Runtime:
         return self.batch_size or 16
 
 
+ONE_EACH = "_score must return a list with one ImageScore per image, in their order"
+
+
 @dataclass(frozen=True)
 class ImageScore:
     """The answer for one image: `score`, higher is more anomalous, and where the detector has one, its map."""
@@ -119,24 +122,54 @@ class Detector(ABC):
         NotFittedError
             Before `fit` or `load_state`.
         DetectorError
-            If the detector returns another number of results, something else than results, or a score that is not finite.
+            If the detector returns another number of results, something else than results, a score that is not finite, or a map
+            of another image's size.
         """
         if not self._fitted:
-            raise NotFittedError(f"{type(self).__name__} is not fitted", "call fit() with images of good parts first")
+            raise NotFittedError(
+                f"{type(self).__name__} is not fitted",
+                "call fit() with images of good parts first; its load_state() must end with self.mark_fitted()",
+            )
         scores = self._score_source(ImageSource(images)) if len(images) else []
         if len(scores) != len(images):
-            raise DetectorError(f"{type(self).__name__} returned {len(scores)} results for {len(images)} images")
+            raise DetectorError(f"{type(self).__name__} returned {len(scores)} results for {len(images)} images", ONE_EACH)
         for place, result in enumerate(scores):
-            if not isinstance(result, ImageScore):
-                kind = type(result).__name__
-                raise DetectorError(f"{type(self).__name__} gave {kind} for image {place} of the batch, not an ImageScore")
-            if not np.isfinite(result.score):
-                raise DetectorError(f"{type(self).__name__} gave image {place} of the batch the score {result.score}")
+            self._check(result, place)
         return scores
 
     def _score_source(self, images: ImageSource) -> list[ImageScore]:
         """Score images that are not decoded yet; where a detector is adapted, not all of them need to be."""
-        return self._score(list(images))
+        decoded = list(images)
+        scores = self._score(decoded)
+        if not isinstance(scores, Sequence):
+            raise DetectorError(f"{type(self).__name__}._score returned {type(scores).__name__}, not a list", ONE_EACH)
+        for image, result in zip(decoded, scores, strict=False):
+            shown = getattr(result, "anomaly_map", None)
+            if isinstance(shown, AnomalyMap) and tuple(shown.source) != image.shape[:2]:
+                height, width = image.shape[:2]
+                raise DetectorError(
+                    f"{type(self).__name__} gave an image of {height} x {width} pixels the map of one of "
+                    f"{' x '.join(map(str, shown.source))}",
+                    "write AnomalyMap(grid, image.shape[:2]); the grid may have any size",
+                )
+        return scores
+
+    def _check(self, result: object, place: int) -> None:
+        """Raise `DetectorError` unless an answer is a finite score, with an anomaly map or none."""
+        name = type(self).__name__
+        if not isinstance(result, ImageScore):
+            raise DetectorError(
+                f"{name} gave {type(result).__name__} for image {place} of the batch, not an ImageScore", ONE_EACH
+            )
+        if not np.isfinite(result.score):
+            raise DetectorError(
+                f"{name} gave image {place} of the batch the score {result.score}", "look in _score for a division by zero"
+            )
+        if not isinstance(result.anomaly_map, AnomalyMap | None):
+            raise DetectorError(
+                f"{name} gave image {place} of the batch {type(result.anomaly_map).__name__} for a map",
+                "write ImageScore(score, AnomalyMap(grid, image.shape[:2]))",
+            )
 
     def check_savable(self) -> None:
         """Raise `BundleError` if what is learned cannot be saved, as where an adapted detector has no `state`."""

@@ -72,8 +72,13 @@ def collect(
                 else:
                     components[spec.kind, spec.name] = spec
     if not called and not problems:
-        problems.append(Problem("it implements no hook of pyimgano (see the module pyimgano.hookspecs)"))
+        problems.append(_without_hooks(candidate, module))
     return list(components.values()), problems, trace
+
+
+def _without_hooks(candidate: Candidate, module: object) -> Problem:
+    place = module.__name__ if inspect.ismodule(module) else f"{candidate.value}, which is a {type(module).__name__},"
+    return Problem(f"{place} implements no hook of pyimgano (see the module pyimgano.hookspecs)")
 
 
 def _as_list(returned: object, expected: type) -> list[Spec]:

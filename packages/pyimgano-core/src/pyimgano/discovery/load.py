@@ -9,14 +9,19 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pluggy
 
 from pyimgano.discovery.records import Candidate, Problem
 from pyimgano.discovery.requirements import uninstall_command
 
+if TYPE_CHECKING:
+    import traceback
+
 _OURS = f"{Path(__file__).parents[1]}{os.sep}"
+_CALLERS = frozenset({"pluggy", "typer", "click"})
+_STANDARD = Path(os.__file__).parent
 
 
 class Failure(NamedTuple):
@@ -76,6 +81,12 @@ def _problem(candidate: Candidate, error: BaseException) -> Problem:
     folder = _editable_folder(candidate)
     if folder is not None and not folder.exists():
         return Problem(f"installed editable from {folder}, which no longer exists", uninstall_command(candidate.distribution))
+    module = candidate.value.partition(":")[0].strip()
+    if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+        return Problem(
+            f"there is no module {error.name}, to which its entry point {candidate.entry} = {candidate.value!r} leads; "
+            "correct that in its pyproject.toml and install it again"
+        )
     return Problem(describe(error), f"pyimgano list-plugins --trace {candidate.distribution}")
 
 
@@ -100,15 +111,28 @@ def describe(error: BaseException) -> str:
         text = f"it called sys.exit({error.code!r}) while it was loaded"
     import traceback
 
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(Path(frame.filename))]
     if not frames:
         return text
-    path = Path(frames[-1].filename)
-    return f"{text} ({path.parent.name}/{path.name}, line {frames[-1].lineno})"
+    package = Path(frames[0].filename).parent  # the plugin's; what it calls comes after and is of others
+    at = [frame for frame in frames if Path(frame.filename).is_relative_to(package) and _vendor(frame) == _vendor(frames[0])][
+        -1
+    ]
+    return f"{text} ({package.name}/{Path(at.filename).relative_to(package)}, line {at.lineno})"
 
 
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen")) or filename == importlib.__file__ or "/pluggy/" in filename
+def _vendor(frame: traceback.FrameSummary) -> str:
+    """Return where a file was installed to; empty for one that lies elsewhere."""
+    return frame.filename.rpartition(f"{os.sep}site-packages{os.sep}")[0]
+
+
+def _is_machinery(path: Path) -> bool:
+    """Return whether a file is pyimgano's, the standard library's, or of what calls plugins."""
+    if str(path).startswith((_OURS, "<frozen")):
+        return True
+    if "site-packages" in path.parts:
+        return not _CALLERS.isdisjoint(path.parts)
+    return path.is_relative_to(_STANDARD)
 
 
 def format_trace(error: BaseException) -> str:

@@ -170,7 +170,10 @@ class InferConfig(_Part):
             try:
                 detector.load_state(state)
             except KeyError as error:
-                raise BundleError(f"{self.state.file} has no array {error} for {self.model.name}", "export it again") from None
+                raise BundleError(
+                    f"{self.state.file} has no array {error} for {self.model.name}",
+                    "export it again; a detector's load_state() may ask for no more than its state() returned",
+                ) from None
         detector.threshold = self.score_threshold()
         return Pipeline(
             detector,
