@@ -123,3 +123,31 @@ def test_help_imports_nothing_heavy(shell: Callable) -> None:
     )
     done = shell("-c", code)
     assert done.code == 0, done.err
+
+
+def test_equal_reasons_stand_together(cli: Callable, plugin: Callable) -> None:
+    done = cli("check-plugin", "--plugin", plugin("return [self._score_one(image) for image in images]", "return []"))
+    assert done.code == 1
+    told = [line for line in done.out.splitlines() if line.startswith("acme_nearest: ") and "finite" in line]
+    assert len(told) == 1
+    assert told[0].startswith("acme_nearest: finite, direction, ")
+    assert done.out.count("returned 0 results for 3 images") == 1
+
+
+def test_debug_shows_where_a_plugin_raised(shell: Callable, plugin: Callable) -> None:
+    faulty = plugin("found = cells(image)\n", "found = cells(image.no_such_thing)\n")
+    done = shell("-m", "pyimgano", "--debug", "--plugin", faulty, "check-plugin", "--only", "finite")
+    assert "acme_nearest: finite error" in done.out
+    assert (
+        f"AttributeError: 'numpy.ndarray' object has no attribute 'no_such_thing' ({faulty.parent.name}/acme_parts.py"
+        in done.out
+    )
+    assert "Traceback" in done.err
+    assert "found = cells(image.no_such_thing)" in done.err
+
+
+def test_a_distribution_without_an_entry_point_is_told_so(cli: Callable, distribution: Callable) -> None:
+    (distribution("acme-lost", "x = 1\n") / "entry_points.txt").unlink()
+    done = cli("check-plugin", "acme-lost")
+    assert done.code == 2
+    assert "acme-lost is installed, but has no entry point in the group pyimgano" in done.err

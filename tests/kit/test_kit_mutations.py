@@ -143,7 +143,7 @@ MISTAKES = {
     ),
     "map with swapped axes": ("acme_nearest", [(MAP, "AnomalyMap(grid.T, image.shape[:2])")], {"map_alignment"}),
     "map upside down": ("acme_nearest", [(MAP, "AnomalyMap(grid[::-1], image.shape[:2])")], {"map_alignment"}),
-    "width and height swapped": ("acme_nearest", [(MAP, "AnomalyMap(grid, image.shape[1::-1])")], {"map_shape"}),
+    "width and height swapped": ("acme_nearest", [(MAP, "AnomalyMap(grid, image.shape[1::-1])")], {"finite"}, ...),
     "no map though one is declared": ("acme_nearest", [(f", {MAP}", "")], {"maps_flag"}),
     "a map though none is declared": (
         "acme_nearest",
@@ -606,3 +606,12 @@ def test_every_check_of_a_component_is_broken_by_some_mistake() -> None:
     broken = set().union(*(mistake[2] for mistake in MISTAKES.values()))
     promised = {check.name for kind, check in all_checks() if kind != "plugin"}
     assert promised - broken == set()
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["light", "dark"])
+def test_a_detector_of_light_or_of_dark_defects_alone_passes(examined: Callable, sign: int) -> None:
+    distance = "        squared = ((queries[:, None] - self.bank_[None]) ** 2).sum(axis=2)\n"
+    difference = f"np.maximum({sign} * (queries[:, None, :3] - self.bank_[None, :, :3]), 0)"
+    one_way = f"        squared = ({difference} ** 2).sum(axis=2)\n"
+    results = examined("acme_nearest", (distance, one_way))
+    assert {result.check: result.reason for result in results if result.bad} == {}

@@ -11,7 +11,7 @@ from pyimgano.testing import Result, Settings, check_plugin
 
 PACKAGES = Path(__file__).parents[2] / "packages"
 FEW = ("summary", "options_described", "options_bounded", "options_valid", "embedder_flag", "factory_resolves")
-WHOLE = (*FEW, "direction", "mixed_sizes", "weights_flag", "map_shape", "save_load")
+WHOLE = (*FEW, "direction", "mixed_sizes", "weights_flag", "finite", "save_load")
 METADATA = ("entry_point", "light_import", "light_options", "light_weights_at", "requirement_on_core", "no_direct_urls")
 PROMISES = (*METADATA, "extras_bring_requires", "requirements_cover_imports", "options_are_read")
 

@@ -95,12 +95,20 @@ def _show(results: list[Result], everything: bool) -> None:
         )
     else:
         show_table(["COMPONENT", "KIND", "RESULT", "SECONDS"], _summaries(results))
+    for (component, outcome, reason, step), checks in _grouped(results).items():
+        typer.echo(f"\n{component}: {', '.join(checks)} {outcome}\n  {reason}")
+        if step:
+            typer.echo(f"  Next: {step}")
+    typer.echo(f"\n{_counted(results)}")
+
+
+def _grouped(results: list[Result]) -> dict[tuple[str, str, str, str], list[str]]:
+    """Return the checks that did not pass for a reason of their own; those that give the same reason stand together."""
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
     for result in results:
         if result.reason and not result.after:
-            typer.echo(f"\n{result.component}: {result.check} {result.outcome}\n  {result.reason}")
-            if result.next_step:
-                typer.echo(f"  Next: {result.next_step}")
-    typer.echo(f"\n{_counted(results)}")
+            groups.setdefault((result.component, result.outcome, result.reason, result.next_step), []).append(result.check)
+    return groups
 
 
 def _summaries(results: list[Result]) -> list[list[str]]:

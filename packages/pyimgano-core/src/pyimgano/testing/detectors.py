@@ -17,7 +17,7 @@ from pyimgano.images import Image
 from pyimgano.registry import build_detector
 from pyimgano.testing.checks import Checks
 from pyimgano.testing.growth import contained
-from pyimgano.testing.images import defective, plain, saved, texture, textures
+from pyimgano.testing.images import DARK, LIGHT, Colour, defective, plain, saved, texture, textures
 from pyimgano.testing.randomness import seeded, untouched
 from pyimgano.testing.results import CheckFailure, CheckSkipped
 from pyimgano.testing.subject import ComponentSubject
@@ -63,15 +63,28 @@ class Subject(ComponentSubject):
     def fitted(self) -> Detector:
         return self.learned()
 
+    @cached_property
+    def colour(self) -> Colour:
+        """Colour of defects: light, but dark where only dark ones raise its scores, as of a detector of dark spots."""
+        good = textures(3, first=600)
+        level, light, dark = (
+            scores_of(self.fitted, images)
+            for images in (good, [defective(image) for image in good], [defective(image, colour=DARK) for image in good])
+        )
+        return DARK if (dark > level).all() and not (light > level).any() else LIGHT
+
+    def defective(self, image: Image, number: int = 0) -> Image:
+        """Return a copy with a large block that it is to find."""
+        return defective(image, number, self.colour)
+
+    def probes(self) -> list[Image]:
+        """Return held-out surfaces, every other one with a defect."""
+        return [self.defective(texture(100 + n), n) if n % 2 else texture(100 + n) for n in range(5)]
+
 
 def scores_of(detector: Detector, images: Sequence[Any]) -> Scores:
     """Return one score per image, scored as one batch."""
     return np.array([result.score for result in detector.score_images(images)], dtype=np.float64)
-
-
-def probes() -> list[Image]:
-    """Return held-out surfaces, every other one with a defect."""
-    return [defective(texture(100 + n), n) if n % 2 else texture(100 + n) for n in range(5)]
 
 
 @checks.add(needs=("factory_resolves", "options_valid"))
@@ -107,8 +120,8 @@ def fits(subject: Subject) -> None:
 
 @checks.add()
 def finite(subject: Subject) -> None:
-    """Scores are finite, one per image."""
-    subject.fitted.score_images(probes())
+    """Every answer is a finite score, with a finite map of its image's size or none."""
+    subject.fitted.score_images(subject.probes())
 
 
 @checks.add()
@@ -124,18 +137,19 @@ def constant_images(subject: Subject) -> None:
 def direction(subject: Subject) -> None:
     """An obvious defect scores higher than the same surface without."""
     good = textures(6, first=200)
-    below, above = (scores_of(subject.fitted, batch) for batch in (good, [defective(x, n) for n, x in enumerate(good)]))
+    below, above = (scores_of(subject.fitted, batch) for batch in (good, [subject.defective(x, n) for n, x in enumerate(good)]))
     if not (above > below).mean() > 0.5:
+        advice = "higher must be more anomalous; return the distance, not the similarity"
         raise CheckFailure(
             f"surfaces score {_shown(below)}, the same with a large light block {_shown(above)}",
-            "higher must be more anomalous; return the distance, not the similarity",
+            "let a defect of any kind change the score" if np.array_equal(above, below) else advice,
         )
 
 
 @checks.add()
 def batch_independence(subject: Subject) -> None:
     """The score of an image does not depend on its batch mates, and a batch may be one image."""
-    images = probes()
+    images = subject.probes()
     together = scores_of(subject.fitted, images)
     alone = np.concatenate([scores_of(subject.fitted, [image]) for image in images])
     _compare(together, alone, "in a batch of five", "alone", "do not use statistics of the batch")
@@ -144,7 +158,7 @@ def batch_independence(subject: Subject) -> None:
 @checks.add()
 def order_independence(subject: Subject) -> None:
     """The score of an image does not depend on its place in the batch."""
-    images = probes()
+    images = subject.probes()
     forwards, backwards = scores_of(subject.fitted, images), scores_of(subject.fitted, images[::-1])[::-1]
     _compare(forwards, backwards, "in order", "in reverse order", "return results in the order of the images")
 
@@ -153,7 +167,7 @@ def order_independence(subject: Subject) -> None:
 def mixed_sizes(subject: Subject) -> None:
     """Images of several sizes fit into one batch, and in every size a defect scores higher than the surface."""
     good = [texture(300 + n, size) for n, size in enumerate(SIZES)]
-    bad = [defective(image) for image in good]
+    bad = [subject.defective(image) for image in good]
     together = scores_of(subject.fitted, [*good, *bad])
     alone = np.concatenate([scores_of(subject.fitted, [image]) for image in (*good, *bad)])
     _compare(together, alone, "among other sizes", "alone", "treat every image at its own size, or scale each by itself")
@@ -169,7 +183,7 @@ def mixed_sizes(subject: Subject) -> None:
 @checks.add()
 def repeatable(subject: Subject) -> None:
     """Scoring an image changes nothing: the next time it scores the same, and nothing is kept."""
-    detector, images = subject.learned(), probes()
+    detector, images = subject.learned(), subject.probes()
     first, second = scores_of(detector, images), scores_of(detector, images)
     _compare(first, second, "at first", "then", "learn in fit alone", 0.0)
     before = contained(detector)
@@ -186,7 +200,7 @@ def repeatable(subject: Subject) -> None:
 @checks.add()
 def inputs_unchanged(subject: Subject) -> None:
     """Images that it learns from and scores stay as they are."""
-    learned, scored = textures(LEARNED), probes()
+    learned, scored = textures(LEARNED), subject.probes()
     before = [image.copy() for image in (*learned, *scored)]
     detector = subject.learned(learned)
     detector.score_images(scored)
@@ -197,9 +211,9 @@ def inputs_unchanged(subject: Subject) -> None:
 @checks.add()
 def global_random_state(subject: Subject) -> None:
     """The shared random generators of Python, numpy and torch are left alone."""
-    scores_of(subject.fitted, probes())  # libraries that are loaded on use are loaded now
+    scores_of(subject.fitted, subject.probes())  # libraries that are loaded on use are loaded now
     with untouched("fitting or scoring"):
-        scores_of(subject.learned(), probes())
+        scores_of(subject.learned(), subject.probes())
 
 
 @checks.add()
@@ -209,7 +223,7 @@ def determinism(subject: Subject) -> None:
     for shared in (1, 2):
         with seeded(shared):
             detector = subject.learned()
-            found.append((_state(detector), scores_of(detector, probes())))
+            found.append((_state(detector), scores_of(detector, subject.probes())))
     (state, scores), (other_state, other_scores) = found
     _compare(scores, other_scores, "at first", "with the same seed", "draw from numpy.random.default_rng(runtime.seed)", 0.0)
     differing = sorted(name for name in state if not _same(state[name], other_state.get(name)))
@@ -231,17 +245,17 @@ def save_load(subject: Subject) -> None:
     copy = subject.make()
     copy.load_state(load(save(arrays)))
     try:
-        again = scores_of(copy, probes())
+        again = scores_of(copy, subject.probes())
     except NotFittedError:
         raise CheckFailure("after load_state it is not fitted", "end load_state with self.mark_fitted()") from None
-    first = scores_of(subject.fitted, probes())
+    first = scores_of(subject.fitted, subject.probes())
     _compare(first, again, "at first", "after load_state", "return everything that scores depend on from state()", 1e-6)
 
 
 @checks.add()
 def derived_methods(subject: Subject) -> None:
     """decision_function and get_anomaly_map give what score_images gives."""
-    images = probes()
+    images = subject.probes()
     results: list[ImageScore] = []
     for start in range(0, len(images), 4):
         results += subject.fitted.score_images(images[start : start + 4])
@@ -291,7 +305,7 @@ def few_images(subject: Subject) -> None:
     detector = subject.make()
     try:
         detector.fit([texture(0, (16, 16))] if subject.spec.inputs == "arrays" else [texture(0)])
-        good, bad = scores_of(detector, [texture(1)]), scores_of(detector, [defective(texture(1))])
+        good, bad = scores_of(detector, [texture(1)]), scores_of(detector, [subject.defective(texture(1))])
     except DetectorError as error:
         if subject.spec.learning == "few_shot":
             raise CheckFailure(f"few-shot, but not from one image: {error.problem}", "say learning='fit'") from error
@@ -306,14 +320,18 @@ def few_images(subject: Subject) -> None:
 @checks.add(when=lambda spec: spec.learning == "zero_shot", needs=("builds",))
 def learns_nothing(subject: Subject) -> None:
     """Zero-shot: it needs no image to learn from, and those it is given change no score."""
-    without = scores_of(subject.teach(subject.make(), []), probes())
+    without = scores_of(subject.teach(subject.make(), []), subject.probes())
     detector = subject.make()
     try:
         detector.fit([plain(30), plain(200)])
     except PyimganoError:
         return
     _compare(
-        without, scores_of(detector, probes()), "without images to learn from", "with some", "say learning='few_shot' or 'fit'"
+        without,
+        scores_of(detector, subject.probes()),
+        "without images to learn from",
+        "with some",
+        "say learning='few_shot' or 'fit'",
     )
 
 
@@ -321,7 +339,7 @@ def learns_nothing(subject: Subject) -> None:
 def learns(subject: Subject) -> None:
     """It learns: other training images give other scores."""
     other = subject.learned([defective(255 - image, n) for n, image in enumerate(textures(LEARNED))])
-    if np.array_equal(scores_of(other, probes()), scores_of(subject.fitted, probes())):
+    if np.array_equal(scores_of(other, subject.probes()), scores_of(subject.fitted, subject.probes())):
         raise CheckFailure("inverted training images change no score", "use what fit is given, or say learning='zero_shot'")
 
 
@@ -356,7 +374,7 @@ def devices_flag(subject: Subject) -> None:
         raise CheckFailure(f"devices={subject.spec.devices!r}", f"name some of {', '.join(sorted(DEVICES))}")
     torch = sys.modules.get("torch")
     if "cuda" in subject.spec.devices and torch is not None and torch.cuda.is_available():
-        scores_of(subject.learned(device="cuda"), probes())
+        scores_of(subject.learned(device="cuda"), subject.probes())
 
 
 def _takes(factory: Callable[..., Any], name: str) -> bool:

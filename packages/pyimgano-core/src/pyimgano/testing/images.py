@@ -11,6 +11,9 @@ from PIL import Image as PillowImage
 
 from pyimgano.images import Image
 
+Colour = tuple[int, int, int]
+LIGHT: Colour = (245, 235, 60)
+DARK: Colour = (15, 10, 30)
 SIZE = (64, 96)
 """Height and width of a picture unless another is asked for; not square, so that swapped axes are seen."""
 
@@ -30,18 +33,18 @@ def textures(count: int, size: tuple[int, int] = SIZE, first: int = 0) -> list[I
     return [texture(first + number, size) for number in range(count)]
 
 
-def with_block(image: Image, centre: tuple[float, float], side: int) -> Image:
-    """Return a copy with a light square whose `centre` is given as shares of height and width."""
+def with_block(image: Image, centre: tuple[float, float], side: int, colour: Colour = LIGHT) -> Image:
+    """Return a copy with a square of one colour whose `centre` is given as shares of height and width."""
     top, left = (round(share * extent - side / 2) for share, extent in zip(centre, image.shape[:2], strict=True))
     changed = image.copy()
-    changed[max(0, top) : top + side, max(0, left) : left + side] = (245, 235, 60)
+    changed[max(0, top) : top + side, max(0, left) : left + side] = colour
     return changed
 
 
-def defective(image: Image, number: int = 0) -> Image:
-    """Return a copy with a large light block away from the border."""
+def defective(image: Image, number: int = 0, colour: Colour = LIGHT) -> Image:
+    """Return a copy with a large block away from the border."""
     centre = 0.35 + 0.1 * (number % 4)
-    return with_block(image, (centre, 1 - centre), min(image.shape[:2]) // 3)
+    return with_block(image, (centre, 1 - centre), min(image.shape[:2]) // 3, colour)
 
 
 def plain(value: int, size: tuple[int, int] = SIZE) -> Image:

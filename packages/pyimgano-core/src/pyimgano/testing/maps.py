@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pyimgano.maps import AnomalyMap
 from pyimgano.testing.checks import Checks
-from pyimgano.testing.detectors import CLOSE, SIZES, Subject, probes
+from pyimgano.testing.detectors import CLOSE, Subject
 from pyimgano.testing.images import texture, textures, with_block
 from pyimgano.testing.results import CheckFailure
 
@@ -23,7 +23,7 @@ NEAR = 0.25
 @checks.add()
 def maps_flag(subject: Subject) -> None:
     """`maps` tells the truth: every score comes with a map, or none does."""
-    results = subject.fitted.score_images(probes())
+    results = subject.fitted.score_images(subject.probes())
     made = [result.anomaly_map is not None for result in results]
     if not all(has == subject.spec.maps for has in made):
         raise CheckFailure(
@@ -31,23 +31,10 @@ def maps_flag(subject: Subject) -> None:
         )
 
 
-@checks.add(when=lambda spec: spec.maps, needs=("maps_flag", "mixed_sizes"))
-def map_shape(subject: Subject) -> None:
-    """A map belongs to the height and width of its image, whatever the sizes in a batch."""
-    images = [texture(number, size) for number, size in enumerate(SIZES)]
-    for image, result in zip(images, subject.fitted.score_images(images), strict=True):
-        shown = _map(result.anomaly_map)
-        if shown.source != image.shape[:2] or shown.render().shape != image.shape[:2]:
-            raise CheckFailure(
-                f"the map of an image of {image.shape[:2]} says it belongs to one of {tuple(shown.source)}",
-                "write AnomalyMap(grid, image.shape[:2])",
-            )
-
-
 @checks.add(when=lambda spec: spec.maps, needs=("maps_flag",))
 def map_batch_independence(subject: Subject) -> None:
     """The map of an image does not depend on its batch mates."""
-    images = probes()
+    images = subject.probes()
     together = [_map(result.anomaly_map).render() for result in subject.fitted.score_images(images)]
     scale = max(float(np.abs(shown).max()) for shown in together)
     for number, image in enumerate(images):
@@ -73,7 +60,7 @@ def map_alignment(subject: Subject) -> None:
             for name, corner in CORNERS.items()
         }
         clean = _map(detector.score_images([surface])[0].anomaly_map).render()
-        blocks = [with_block(surface, (row, column), side) for row, column in places.values()]
+        blocks = [with_block(surface, (row, column), side, subject.colour) for row, column in places.values()]
         for (name, place), image in zip(places.items(), blocks, strict=True):
             change = _map(detector.score_images([image])[0].anomaly_map).render() - clean
             _check_place(change, place, f"a block in the {name} corner of an image of {shape[0]} x {shape[1]}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from typing import Any
 
 from pyimgano.discovery import PluginIndex, PluginRecord, installed_plugins
@@ -19,7 +21,8 @@ from pyimgano.testing.checks import PLUGIN, Check, checks_of, known_check, subje
 from pyimgano.testing.results import CheckSkipped, Outcome, Result
 from pyimgano.testing.settings import Settings
 
-ADVICE = "mend it, or raise an error of pyimgano.errors that says what to do"
+ADVICE = "mend it there, or raise an error of pyimgano.errors that says what to do; --debug shows the traceback"
+logger = logging.getLogger(__name__)
 
 
 class Target:
@@ -77,8 +80,9 @@ class Target:
         except CheckSkipped as skipped:
             return "skipped", skipped.problem, skipped.next_step, ""
         except PyimganoError as failure:
-            return "failed", failure.problem, failure.next_step or ADVICE, ""
+            return "failed", failure.problem, failure.next_step or "mend it, as the check asks", ""
         except (Exception, SystemExit) as error:  # a plugin may raise anything
+            logger.debug("%s: %s", self.name, check.name, exc_info=True)
             return "error", describe(error), ADVICE, ""
         return "passed", "", "", ""
 
@@ -143,6 +147,11 @@ def _records(plugin: str, index: PluginIndex) -> list[PluginRecord]:
     wanted = normalise(plugin)
     found = [record for record in index.records if record.distribution == wanted]
     if not found:
+        if _has_metadata(wanted):
+            raise UnknownComponentError(
+                f"{plugin} is installed, but has no entry point in the group pyimgano",
+                "write [project.entry-points.pyimgano] in its pyproject.toml, and install it again",
+            )
         names = [record.distribution for record in index.records if record.status != "not-installed"]
         raise UnknownComponentError(
             f"no plugin is called {plugin!r}", suggestion(wanted, names) or f"installed are {', '.join(names)}"
@@ -151,6 +160,14 @@ def _records(plugin: str, index: PluginIndex) -> list[PluginRecord]:
         reason, fix = found[0].problems[0]
         raise UnknownComponentError(f"{plugin} is {found[0].status}: {reason}", fix)
     return found
+
+
+def _has_metadata(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _whole(record: PluginRecord, settings: Settings) -> Target:
