@@ -109,7 +109,7 @@ def third_party(session: nox.Session) -> None:
 @nox.session(reuse_venv=False)
 def tutorial(session: nox.Session) -> None:
     """Follow the tutorial that writes a plugin, block by block, in a new folder and environment."""
-    install(session, CORE, "pip")
+    install(session, f"{CORE}[report]", "pip")
     folder = Path(session.create_tmp()) / "read"
     shutil.rmtree(folder, ignore_errors=True)
     session.run("python", "tests/docs/page_runner.py", "docs/tutorials/write-a-plugin.md", str(folder))
