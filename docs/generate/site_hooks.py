@@ -11,6 +11,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pyimgano_reference.pages import FOLDER, navigation, pages
+from site_html import description, listed_tables, whole_names
 
 FETCHED = re.compile(r"<(?:script|img|iframe)[^>]+src=\"https?:|<link[^>]+rel=\"(?:stylesheet|preconnect)\"[^>]*href=\"https?:")
 _PAGES: dict[str, str] = {}
@@ -41,9 +42,23 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
-    """Leave the words of links that lead out of the documentation to files of the repository."""
+    """Leave the words of links that lead out of the documentation to files of the repository; name blocks for readers."""
     depth = page.file.src_uri.count("/")
-    return re.sub(rf"(?<!!)\[([^]]+)\]\((?:\.\./){{{depth + 1}}}[^)]*\)", r"\1", markdown)
+    inside = re.sub(rf"(?<!!)\[([^]]+)\]\((?:\.\./){{{depth + 1}}}[^)]*\)", r"\1", markdown)
+    return inside.replace(' title="install"', "").replace(' title="prints"', ' title="It prints"')
+
+
+def on_page_content(html: str, *, page: Page, **_: Any) -> str:
+    """Give the page a description, and its code and tables a shape that fits a phone."""
+    page.meta.setdefault("description", description(html))
+    return listed_tables(whole_names(html))
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """Say on the page of a lost link how to go on."""
+    return output_content.replace(
+        "Not found</h1>", "Not found</h1>\n<p>There is no such page. The search and the menu lead on.</p>"
+    )
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -14,6 +14,7 @@ from pyimgano_reference import pages, settings
 
 from pyimgano import hookspecs, specs
 from pyimgano.discovery import installed_plugins
+from pyimgano.testing.checks import all_checks
 
 PAGES = pages.pages()
 COMPONENTS = [
@@ -173,3 +174,11 @@ def test_public_names_are_in_the_reference() -> None:
 
     for name in pyimgano.__all__:
         assert name == "__version__" or re.search(rf"<code>{name}[(<]", PAGES["reference/python.md"]), name
+
+
+def test_every_check_of_the_conformance_kit_is_listed_once_with_its_promise() -> None:
+    text = html.unescape(PAGES["reference/checks.md"])
+    for check in {check.name: check for _, check in all_checks()}.values():
+        assert f"| <code>{check.name}</code> |" in text
+        assert len(check.promise) > 20
+    assert text.count("| <code>options_valid</code> |") == 1

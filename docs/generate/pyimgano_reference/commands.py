@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import typer
 from pyimgano.cli.app import app as root_app
 from pyimgano.discovery import PluginIndex, installed_plugins
 from pyimgano_reference.components import entries
-from pyimgano_reference.markdown import cell, code, page, table
+from pyimgano_reference.markdown import cell, code, commands, page, table
 
 Command = Any
 """A command of click, which Typer brings a copy of."""
@@ -59,19 +60,28 @@ def command_page(name: str) -> str:
 
 def _parts(found: Command, path: str, parent: Any) -> Iterator[str]:
     context = found.context_class(found, info_name=path if parent is None else found.name, parent=parent)
-    yield (found.help or "").strip()
+    yield commands((found.help or "").strip())
     yield f"```text\n{path} {' '.join(found.collect_usage_pieces(context))}\n```"
     if found.epilog:
-        yield (
-            f"```bash\n{found.epilog.removeprefix('Example: ').strip()}\n```"
-            if found.epilog.startswith("Example: ")
-            else found.epilog
-        )
+        example = found.epilog.removeprefix("Example: ").strip()
+        yield f"Example:\n\n```bash\n{_folded(example)}\n```" if example != found.epilog else commands(found.epilog)
     yield _parameters(found, context)
     if hasattr(found, "list_commands"):
         for name in found.list_commands(context):
             yield f"## {path} {name}"
             yield from _parts(found.get_command(context, name), f"{path} {name}", context)
+
+
+def _folded(line: str) -> str:
+    """Return a command on lines of at most 88 characters, where its flags allow that."""
+    first, *flags = re.split(r" (?=-)", line)
+    lines = [first]
+    for flag in flags:
+        if len(lines[-1]) + len(flag) < 86:
+            lines[-1] += f" {flag}"
+        else:
+            lines.append(f"  {flag}")
+    return " \\\n".join(lines)
 
 
 def _parameters(found: Command, context: Any) -> str:

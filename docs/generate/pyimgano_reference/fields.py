@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -11,6 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pyimgano_reference.markdown import attributes, cell, code, table
+
+SHOWN = 5
+"""The most parts of a default that is a list."""
 
 SIGNS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -63,9 +67,16 @@ def options_table(model: type[BaseModel]) -> str:
 def type_cell(field: FieldInfo) -> str:
     """Return the type and the bounds."""
     bounds = [
-        f"{word} {getattr(bound, key)}" for bound in _metadata(field) for key, word in SIGNS.items() if hasattr(bound, key)
+        f"{word} {_number(getattr(bound, key))}"
+        for bound in _metadata(field)
+        for key, word in SIGNS.items()
+        if hasattr(bound, key)
     ]
     return " <br>".join([code(type_text(field.annotation)), *([", ".join(bounds)] if bounds else [])])
+
+
+def _number(bound: Any) -> str:
+    return f"{bound:,}" if isinstance(bound, int) and abs(bound) >= 100_000 else str(bound)
 
 
 def _metadata(field: FieldInfo) -> Iterator[Any]:
@@ -116,5 +127,7 @@ def default_cell(field: FieldInfo) -> str:
     if isinstance(default, BaseModel):
         return ""
     words = {None: "none", True: "yes", False: "no"}
-    plain = words[default] if default is None or isinstance(default, bool) else default
-    return code(list(plain) if isinstance(plain, tuple) else plain)
+    if isinstance(default, tuple):
+        rest = f" and {len(default) - SHOWN} more" if len(default) > SHOWN else ""
+        return f"{code(json.dumps(default[:SHOWN], default=str))}{rest}"
+    return code(words[default] if default is None or isinstance(default, bool) else default)

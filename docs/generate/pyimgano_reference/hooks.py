@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from pyimgano import hookspecs, specs
-from pyimgano_reference.markdown import attributes, code, docstring, page, prose
+from pyimgano import contracts, hookspecs, specs
+from pyimgano_reference.markdown import attributes, cell, code, docstring, page, prose, summary
 
 SPECS = (
     specs.ComponentSpec,
@@ -21,6 +21,8 @@ SPECS = (
     specs.CommandSpec,
     specs.WeightsPlace,
 )
+
+CONTRACTS = (contracts.Detector, contracts.Dataset, contracts.Corruption, contracts.Postprocessor, contracts.Metric)
 
 
 def hooks() -> list[Callable[..., Any]]:
@@ -39,6 +41,11 @@ def hooks_page() -> str:
         "## Specs",
         "Frozen dataclasses of the module `pyimgano.specs`. All arguments but those of `WeightsPlace` are keywords.",
         *map(_spec, SPECS),
+        "## Contracts",
+        "What factories return: subclasses of these classes of `pyimgano.contracts`. Methods marked with a star have to be "
+        "written; the docstrings say more. `pyimgano new-plugin NAME --kind KIND` begins a plugin of each kind, "
+        "[`check-plugin`](../check-plugin.md) tells whether one keeps its contract.",
+        *map(_contract, CONTRACTS),
     )
 
 
@@ -54,6 +61,26 @@ def _spec(spec: type) -> str:
     bases = [base.__name__ for base in spec.__mro__[1:] if base in SPECS]
     inherits = f"All that [`{bases[0]}`](#{bases[0].lower()}) has, and:" if bases else ""
     return "\n\n".join(filter(None, [f"### {spec.__name__}", docstring(spec.__doc__), inherits, fields]))
+
+
+def _contract(contract: type) -> str:
+    methods = {
+        name: method
+        for name, method in vars(contract).items()
+        if inspect.isfunction(method) and (not name.startswith("_") or _to_be_written(method))
+    }
+    return "\n\n".join([f"### {contract.__name__}", docstring(contract.__doc__), *map(_method, methods.values())])
+
+
+def _method(method: Callable[..., Any]) -> str:
+    arguments = [str(one) for one in inspect.signature(method).parameters.values() if one.name != "self"]
+    star = " *" if _to_be_written(method) else ""
+    signature = f"{method.__name__}({', '.join(arguments)}) -> {inspect.signature(method).return_annotation}"
+    return f"{code(signature.replace(chr(39), ''))}{star}\n:   {cell(summary(method))}"
+
+
+def _to_be_written(method: Callable[..., Any]) -> bool:
+    return getattr(method, "__isabstractmethod__", False)
 
 
 def _field(field: dataclasses.Field[Any], meaning: str) -> str:

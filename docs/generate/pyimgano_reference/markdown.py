@@ -16,8 +16,8 @@ def code(text: object) -> str:
 
 
 def cell(text: str) -> str:
-    """Return a sentence as it may stand in a cell of a table; what is in backticks becomes code."""
-    parts = prose(" ".join(text.split())).split("`")
+    """Return a sentence as it may stand in a cell of a table; commands, flags and what is in backticks become code."""
+    parts = commands(prose(" ".join(text.split()))).split("`")
     words = [code(part) if number % 2 else html.escape(part, quote=False) for number, part in enumerate(parts)]
     return "".join(words).replace("|", "&#124;")
 
@@ -36,6 +36,15 @@ def page(title: str, *parts: str) -> str:
 def prose(text: str) -> str:
     """Return a sentence of a docstring, whose names stand in one or two backticks, as Markdown."""
     return re.sub(r"``(.+?)``", r"`\1`", text)
+
+
+def commands(text: str) -> str:
+    """Return a sentence of a help text, which quotes commands and writes flags as they are, as Markdown."""
+    quoted = re.sub(r"'((?:pyimgano|train|infer) [^']*)'", r"`\1`", text)
+    parts = quoted.split("`")
+    return "`".join(
+        part if number % 2 else re.sub(r"(?<![\w-])--[a-z][\w-]*", r"`\g<0>`", part) for number, part in enumerate(parts)
+    )
 
 
 def summary(thing: object) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyimgano.discovery import installed_plugins
 from pyimgano_reference import commands, components, settings
+from pyimgano_reference.checks import checks_page
 from pyimgano_reference.hooks import hooks_page
 from pyimgano_reference.python_names import python_page
 
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
     found["cli/index.md"] = commands.overview_page(index)
     found |= {f"cli/{name}.md": text for name, text in commands.command_pages(index).items()}
     found["hooks.md"] = hooks_page()
+    found["checks.md"] = checks_page()
     found["python.md"] = python_page()
     return {f"{FOLDER}/{name}": text for name, text in found.items()}
 
@@ -40,5 +42,6 @@ def navigation(found: dict[str, str]) -> list[Any]:
         {"Settings": below("settings")},
         {"Command line": below("cli")},
         f"{FOLDER}/hooks.md",
+        f"{FOLDER}/checks.md",
         f"{FOLDER}/python.md",
     ]

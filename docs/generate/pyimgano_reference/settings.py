@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
@@ -15,33 +17,44 @@ from pyimgano_reference.fields import Key, default_cell, keys, type_cell
 from pyimgano_reference.markdown import cell, code, docstring, page, table
 from pyimgano_reference.written import meaning
 
+EXAMPLE = """\
+
+```yaml
+root: parts
+models:
+  - name: vision_filterbank
+    options: {{resize: [96, 128]}}
+calibration: {{false_alarm_rate: 0.05}}
+{}```"""
+
 FILES: Mapping[str, tuple[str, str, str | None, str]] = {
     "train-config": (
         "Training config",
         "pyimgano.workbench.config:TrainConfig",
         "train",
         "What `pyimgano train --config FILE` reads (YAML, TOML or JSON), `pyimgano.TrainConfig` is in Python, and "
-        "`pyimgano schema config` describes as a JSON schema. How to write one: [Training from a config](../../training.md).",
+        "`pyimgano schema config` describes as a JSON schema. How to write one: [Train from a config](../../training.md).",
     ),
     "benchmark-config": (
         "Benchmark config",
         "pyimgano.evaluation.config:BenchmarkConfig",
         "benchmark",
         "What `pyimgano benchmark --config FILE` reads, `pyimgano.BenchmarkConfig` is in Python, and "
-        "`pyimgano schema benchmark` describes as a JSON schema.",
+        "`pyimgano schema benchmark` describes as a JSON schema. Such as:\n" + EXAMPLE.format(""),
     ),
     "robustness-config": (
         "Robustness config",
         "pyimgano_robustness.options:RobustnessConfig",
         "robust-benchmark",
-        "What `pyimgano robust-benchmark --config FILE` reads: a benchmark config, and under what it is repeated.",
+        "What `pyimgano robust-benchmark --config FILE` reads: a benchmark config, and under what it is repeated. Such as:\n"
+        + EXAMPLE.format("corruptions: [lighting, jpeg]\nseverities: [1, 3]\n"),
     ),
     "infer-config": (
         "infer_config.json",
         "pyimgano.workbench.infer_config:InferConfig",
         "infer",
         "What `train` writes and `infer` reads, loose or in a bundle; `pyimgano schema infer-config` describes it as a JSON "
-        "schema. How to change one: [Bundles and infer_config.json](../../bundles.md).",
+        "schema. How to change one: [Handle bundles](../../bundles.md).",
     ),
     "defects-config": (
         "Defects config",
@@ -98,7 +111,7 @@ def flags_of(command: Command) -> dict[str, str]:
 
 def recipes_page() -> str:
     """Return the page of recipes and defects presets."""
-    shown = [f"### {name}\n\n```yaml\n{recipe_text(name).strip()}\n```" for name in recipe_names()]
+    shown = [f"### {name}\n\n{_recipe(recipe_text(name))}" for name in recipe_names()]
     return page(
         "Recipes and presets",
         "A *recipe* is a training config that a training builds on: `pyimgano train --recipe NAME`. What you set beside it "
@@ -109,6 +122,29 @@ def recipes_page() -> str:
         "## Defects presets",
         *(_preset(name, preset) for name, preset in DEFECTS_PRESETS.items()),
     )
+
+
+def _recipe(text: str) -> str:
+    """Return a recipe: the comment that it begins with as text, in which keys have lines of their own, and its config."""
+    lines = text.strip().splitlines()
+    comment = [line.removeprefix("# ") for line in itertools.takewhile(lambda line: line.startswith("#"), lines)]
+    config = "\n".join(re.sub(" {2,}#", "  #", line) for line in lines[len(comment) :])
+    return f"{_told(comment)}\n\n```yaml\n{config}\n```"
+
+
+def _told(comment: list[str]) -> str:
+    told = ""
+    for line in comment:
+        key = re.fullmatch(r"  (\S.*?) {2,}(.+)", line)
+        if key:
+            told += f"\n- {code(key[1])}: {cell(key[2])}"
+        elif line == "#":
+            told += "\n\n"
+        elif told.rpartition("\n")[2].startswith("- ") and not line.startswith(" "):
+            told += f"\n\n{cell(line)}"
+        else:
+            told += f" {cell(line)}"
+    return re.sub(r"(?<=:)\n(?=- )", "\n\n", re.sub("^ ", "", told, flags=re.MULTILINE))
 
 
 def _preset(name: str, preset: BaseModel) -> str:

@@ -55,13 +55,16 @@ def register_corruptions() -> Iterable[CorruptionSpec]:
 
 @hookspec
 def register_postprocessors() -> Iterable[PostprocessorSpec]:
-    """Steps between the detector and the thresholds, on anomaly maps or on scores."""
+    """Steps between the detector and the thresholds, on anomaly maps or on scores.
+
+    The factory is called as ``factory(options)`` and returns a `pyimgano.contracts.Postprocessor`.
+    """
     return ()
 
 
 @hookspec
 def register_metrics() -> Iterable[MetricSpec]:
-    """Metrics over images, pixels or regions."""
+    """Metrics over images, pixels or regions: the factory is called as ``factory(options)`` and returns a `pyimgano.Metric`."""
     return ()
 
 

@@ -129,10 +129,12 @@ def register_metrics() -> Iterable[MetricSpec]:
         _metric("image", "false_alarm_rate", "share of the good images that were called defective", higher_is_better=False),
         *(_metric("pixel", name, summary) for name, summary in pixel),
         _metric("pixel", "bg_fpr", "share of the defect-free pixels that were called abnormal", higher_is_better=False),
-        _metric("pixel", "good_image_bg_fpr", "the same over good images only", higher_is_better=False),
+        _metric(
+            "pixel", "good_image_bg_fpr", "share of the pixels of good images that were called abnormal", higher_is_better=False
+        ),
         _metric("pixel", "good_image_alarm_rate", "share of the good images with any abnormal pixel", higher_is_better=False),
         _metric("region", "region_recall", "share of the defects of which any pixel was found"),
-        _metric("region", "false_regions_per_image", "predicted regions that touch no defect", higher_is_better=False),
+        _metric("region", "false_regions_per_image", "regions per image that touch no defect", higher_is_better=False),
         _metric("region", "aupro", "area under the per-region overlap curve", options="AUPROOptions"),
         _metric("region", "spro", "saturated per-region overlap of MVTec LOCO", options="SPROOptions"),
     ]

@@ -50,7 +50,17 @@ class ComponentSpec:
 
 @dataclass(frozen=True)
 class WeightsPlace:
-    """Pretrained weights by `name`, the `place` where they lie (None where they do not), and the command that gets them."""
+    """Where pretrained weights are.
+
+    Attributes
+    ----------
+    name
+        Which weights.
+    place
+        Where they lie; None where they do not.
+    fix
+        The command that gets them.
+    """
 
     name: str
     place: str | None = None
@@ -111,7 +121,13 @@ class DetectorSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(ComponentSpec):
-    """A dataset layout. `masks`: whether defective test images can have pixel masks."""
+    """A dataset layout.
+
+    Attributes
+    ----------
+    masks
+        Whether defective test images can have pixel masks.
+    """
 
     kind: ClassVar[str] = "dataset"
 
@@ -120,7 +136,15 @@ class DatasetSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptionSpec(ComponentSpec):
-    """An image corruption with `severities` steps; `moves_pixels`: whether masks must be warped along."""
+    """An image corruption.
+
+    Attributes
+    ----------
+    severities
+        How many steps it has; 1 is the mildest.
+    moves_pixels
+        Whether masks must be warped along.
+    """
 
     kind: ClassVar[str] = "corruption"
 
@@ -130,7 +154,15 @@ class CorruptionSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class PostprocessorSpec(ComponentSpec):
-    """A step after scoring, on maps or on scores; `fits`: whether it learns from held-out normal images first."""
+    """A step after scoring.
+
+    Attributes
+    ----------
+    acts_on
+        Whether it changes maps or scores.
+    fits
+        Whether it learns from held-out normal images first.
+    """
 
     kind: ClassVar[str] = "postprocessor"
 
@@ -140,7 +172,17 @@ class PostprocessorSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(ComponentSpec):
-    """A metric over images, pixels or ground-truth regions."""
+    """A metric.
+
+    Attributes
+    ----------
+    level
+        What it judges: images, pixels or ground-truth regions.
+    needs_masks
+        Whether it is defined only where defective images have masks.
+    higher_is_better
+        Which way it runs.
+    """
 
     kind: ClassVar[str] = "metric"
 
@@ -151,7 +193,17 @@ class MetricSpec(ComponentSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec:
-    """A subcommand: ``app`` is ``"package.module:typer_app"``, imported when the command is invoked."""
+    """A subcommand of ``pyimgano``.
+
+    Attributes
+    ----------
+    name
+        ``[a-z][a-z0-9-]*``: what is typed.
+    summary
+        One line for ``pyimgano --help``.
+    app
+        ``"package.module:typer_app"``, imported when the command is invoked.
+    """
 
     kind: ClassVar[str] = "command"
 

@@ -102,7 +102,11 @@ def info(
 
 
 @app.command()
-def diff(first: Folder, second: Folder, as_json: AsJson = False) -> None:
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="OLD", help="Folder of the bundle to compare with.")],
+    second: Annotated[Path, typer.Argument(metavar="NEW", help="Folder of the bundle that is compared.")],
+    as_json: AsJson = False,
+) -> None:
     """List what differs between two bundles.
 
     Exits with 1 if anything does.

@@ -56,7 +56,10 @@ def recalibrate(
     rules: dict[str, Any],
     bundle: Folder,
     images: Annotated[
-        list[str], typer.Option("--images", help="Folder, file or quoted pattern of good parts that training has not seen.")
+        list[str],
+        typer.Option(
+            "--images", metavar="PATH", help="Folder, file or quoted pattern of good parts that training has not seen."
+        ),
     ],
     output: Output = None,
     sign_key: SignKey = None,

@@ -19,7 +19,10 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def check_plugin(
     plugin: Annotated[
-        str | None, typer.Argument(help="Name of the distribution; may be left out with --plugin FILE.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="PLUGIN", help="Name of the distribution; may be left out with --plugin FILE.", show_default=False
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option("-o", "--option", metavar="COMPONENT.KEY=VALUE", help="Set an option of a component.")

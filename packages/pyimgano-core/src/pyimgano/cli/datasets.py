@@ -42,7 +42,7 @@ def list_datasets(as_json: AsJson = False) -> None:
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="Name of the layout; 'pyimgano datasets list' shows them.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the layout; 'pyimgano datasets list' shows them.")],
     root: Annotated[Path | None, typer.Option(help="Folder or file of the dataset.")] = None,
     category: Category = None,
     dataset_option: DatasetOption = None,
@@ -62,7 +62,7 @@ def info(
 
 @app.command()
 def lint(
-    root: Annotated[Path, typer.Argument(help="Folder or file of the dataset.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder or file of the dataset.")],
     dataset: Annotated[str | None, typer.Option(help="Name of the layout; by default what the folder looks like.")] = None,
     category: Category = None,
     dataset_option: DatasetOption = None,

@@ -32,7 +32,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def defects(
     settings: dict[str, Any],
     maps: Annotated[
-        list[str], typer.Argument(help="Maps as 'infer --save-maps' writes them: .npy files, folders or patterns.")
+        list[str],
+        typer.Argument(metavar="MAPS", help="Maps as 'infer --save-maps' writes them: .npy files, folders or patterns."),
     ],
     infer_config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take settings and the pixel threshold from an infer_config.json.")

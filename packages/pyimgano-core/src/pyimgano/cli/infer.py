@@ -52,6 +52,7 @@ def infer(
         typer.Option(
             "--input",
             "-i",
+            metavar="PATH",
             help="Folder (searched below), file or quoted pattern; - reads paths from standard input. May be given again.",
         ),
     ] = None,

@@ -15,7 +15,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command("list-models")
 def list_models_command(
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="Only detectors with this tag; may be given again.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only detectors with this tag; may be given again.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the detectors of all installed plugins."""

@@ -15,7 +15,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command("new-plugin", epilog="Example: pyimgano new-plugin acme-edges --kind detector")
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="Name of the distribution, such as acme-edges.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the distribution, such as acme-edges.")],
     kind: Annotated[str, typer.Option("--kind", help=f"What it provides: {', '.join(KINDS)}.")] = "detector",
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Folder to write it into.")] = Path(),
 ) -> None:

@@ -19,7 +19,7 @@ FILES = {
 
 
 @app.command(epilog="Example: pyimgano schema config > train.schema.json")
-def schema(file: Annotated[str, typer.Argument(help=f"One of: {', '.join(FILES)}.")]) -> None:
+def schema(file: Annotated[str, typer.Argument(metavar="FILE", help=f"One of: {', '.join(FILES)}.")]) -> None:
     """Print the JSON schema of a file: 'config' of train, 'benchmark' of benchmark --config, 'infer-config' of infer."""
     if file not in FILES:
         raise OptionsError(f"there is no schema of {file!r}", suggestion(file, FILES) or f"one of: {', '.join(FILES)}")

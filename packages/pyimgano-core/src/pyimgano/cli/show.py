@@ -21,8 +21,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def show(
-    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")],
-    name: Annotated[str, typer.Argument(help="Name of the component, short or distribution:name.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {', '.join(KINDS)}.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component, short or distribution:name.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON schema of its options.")] = False,
 ) -> None:
     """Show a component and its options."""

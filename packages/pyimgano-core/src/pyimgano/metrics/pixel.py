@@ -113,7 +113,7 @@ class PixelCounts:
 
     @property
     def segf1(self) -> float | None:
-        """F1 over all pixels of all images, good ones included (MVTec AD 2); None if nothing is defective nor called so."""
+        """F1 over all pixels of all images, good ones included (MVTec AD 2); None if none is defective or called so."""
         return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
@@ -188,7 +188,7 @@ def _touched(regions: Mask, other: Mask) -> tuple[int, int]:
 
 
 def compute_pixel_segf1(pixel_labels: NDArray[Any], pixel_scores: NDArray[np.floating[Any]], threshold: float) -> float | None:
-    """Return the F1 over all pixels at one threshold, ``score > threshold``; None if nothing is defective nor called so.
+    """Return the F1 over all pixels at one threshold, ``score > threshold``; None if none is defective or called so.
 
     Parameters
     ----------
@@ -201,7 +201,10 @@ def compute_pixel_segf1(pixel_labels: NDArray[Any], pixel_scores: NDArray[np.flo
 
 
 def compute_bg_fpr(pixel_labels: NDArray[Any], pixel_scores: NDArray[np.floating[Any]], threshold: float) -> float | None:
-    """Return the share of defect-free pixels above the threshold; None if there are none. Arrays as above."""
+    """Return the share of defect-free pixels above the threshold; None if there are none.
+
+    Arrays as in `compute_pixel_segf1`.
+    """
     labels, called = _called(pixel_labels, pixel_scores, threshold)
     return ratio(int((~labels & called).sum()), int((~labels).sum()))
 
