@@ -117,18 +117,23 @@ def tutorial(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build all distributions, install them from `dist/` alone, and do a small job."""
+    """Build all distributions, install each alone and all together from `dist/`, and do a small job."""
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*PINNED, "build", "twine", "uv")
     for package in (CORE, *PLUGINS):
         session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(dist), package, silent=True)
     session.run("twine", "check", "--strict", *sorted(map(str, dist.iterdir())))
-    built = sorted(str(path) for path in dist.glob("*.whl"))
+    built = [f"{path}[offline]" if "patchknn" in path.name else str(path) for path in sorted(dist.glob("*.whl"))]
+    for wheel in built:
+        alone = Path(session.create_tmp()) / Path(wheel).name.partition("-")[0]
+        session.run("uv", "venv", "--quiet", "--clear", str(alone))
+        python = str(alone / "bin" / "python")
+        session.run("uv", "pip", "install", "--quiet", "--python", python, *PINNED, "--find-links", str(dist), wheel)
+        session.run(python, "-m", "pyimgano", "list-plugins", "--strict", external=True)
     names = [Path(package).name for package in (CORE, *PLUGINS)]
     session.run("uv", "pip", "uninstall", *names, silent=True)
-    extras = [f"{path}[offline]" if "patchknn" in path else path for path in built]
-    session.install(*PINNED, *(f"--reinstall-package={name}" for name in names), *extras)
+    session.install(*PINNED, *(f"--reinstall-package={name}" for name in names), *built)
     session.chdir(session.create_tmp())
     session.run("pyimgano", "list-plugins", "--strict")
     session.run("python", "-m", "pyimgano", "demo", "--dataset", "surface", "--output", "job", "--overwrite")

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 import pyimgano
@@ -79,3 +80,8 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pyte
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 25
     assert {line.split()[-1] for line in lines} == {"good", "defect"}
+
+
+def test_the_citation_names_this_version_and_licence() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["version"], cited["license"]) == (__version__, "Apache-2.0")
