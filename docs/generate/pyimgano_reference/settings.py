@@ -15,7 +15,6 @@ from pyimgano.workbench.recipes import recipe_names, recipe_text
 from pyimgano_reference.commands import Command, command
 from pyimgano_reference.fields import Key, default_cell, keys, type_cell
 from pyimgano_reference.markdown import cell, code, docstring, page, table
-from pyimgano_reference.written import meaning
 
 EXAMPLE = """\
 
@@ -88,19 +87,15 @@ def _sections(found: list[Key], flags: Mapping[str, str]) -> Iterator[str]:
         section = key.path[0] if len(key.path) > 1 or is_section else ""
         by_section.setdefault(section, []).append(key)
     for section, rows in by_section.items():
-        heading = f"## {section}\n\n{cell(_meaning(rows.pop(0)))}\n\n" if section else "## Keys\n\n"
+        heading = f"## {section}\n\n{cell(rows.pop(0).meaning)}\n\n" if section else "## Keys\n\n"
         yield heading + table(["Key", "Type", "Default", "Meaning"], [_row(key, flags) for key in rows])
 
 
 def _row(key: Key, flags: Mapping[str, str]) -> list[str]:
     names = ("_".join(key.path), "_".join(key.path[1:]), "_".join(key.path[2:]), f"settings_{'_'.join(key.path)}")
     flag = next((flags[name] for name in names if name in flags), None)
-    words = " ".join(filter(None, [cell(_meaning(key)), f"Flag: {code(flag)}" if flag else ""]))
+    words = " ".join(filter(None, [cell(key.meaning), f"Flag: {code(flag)}" if flag else ""]))
     return [code(key.name), type_cell(key.field), default_cell(key.field), words]
-
-
-def _meaning(key: Key) -> str:
-    return key.meaning or meaning(key.name)
 
 
 def flags_of(command: Command) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
@@ -16,12 +16,12 @@ class ScoreSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    count: int
-    min: FiniteFloat
-    max: FiniteFloat
-    mean: FiniteFloat
-    std: FiniteFloat
-    quantiles: dict[str, FiniteFloat] = {}
+    count: int = Field(description="How many there were.")
+    min: FiniteFloat = Field(description="The smallest.")
+    max: FiniteFloat = Field(description="The largest.")
+    mean: FiniteFloat = Field(description="Their mean.")
+    std: FiniteFloat = Field(description="Their standard deviation.")
+    quantiles: dict[str, FiniteFloat] = Field({}, description="p50, p90, p95 and p99, where they were kept.")
 
     @classmethod
     def of(cls, scores: NDArray[np.floating[Any]]) -> ScoreSummary:
@@ -37,69 +37,51 @@ class ScoreSummary(BaseModel):
 
 
 class ThresholdRecord(BaseModel):
-    """A threshold with its provenance. One comparison everywhere: abnormal is ``score > value``.
-
-    Attributes
-    ----------
-    value
-        The threshold.
-    method
-        How it was found; ``fixed`` if somebody set it.
-    source
-        ``calibration``, ``explicit`` (a flag or argument) or ``infer_config`` (edited there).
-    split
-        Which images it was calibrated on.
-    score_summary
-        What their scores looked like.
-    interval
-        95 % bootstrap interval by image: where other held-out images of the same kind would put it; None where unknown.
-    chain
-        Fingerprint of the chain that the scores went through.
-    warning
-        Why it is weaker than asked for, or None.
-    """
+    """A threshold with its provenance. One comparison everywhere: abnormal is ``score > value``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    value: FiniteFloat
-    method: str
-    source: Literal["calibration", "explicit", "infer_config"] = "calibration"
-    split: str | None = None
-    score_summary: ScoreSummary | None = None
-    interval: tuple[FiniteFloat, FiniteFloat] | None = None
-    chain: str | None = None
-    warning: str | None = None
+    value: FiniteFloat = Field(description="The threshold.")
+    method: str = Field(description="How it was found; fixed if somebody set it.")
+    source: Literal["calibration", "explicit", "infer_config"] = Field(
+        "calibration", description="Calibration, explicit (a flag or an argument) or infer_config (edited there)."
+    )
+    split: str | None = Field(None, description="Which images it was calibrated on.")
+    score_summary: ScoreSummary | None = Field(None, description="What their scores looked like.")
+    interval: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        None, description="95 % bootstrap interval by image: where other held-out images would put it; none where unknown."
+    )
+    chain: str | None = Field(None, description="Fingerprint of the chain that the scores went through.")
+    warning: str | None = Field(None, description="Why it is weaker than asked for, or none.")
 
 
 class ImageThreshold(ThresholdRecord):
-    """A threshold on image scores.
+    """A threshold on image scores."""
 
-    `quantile`: of the calibration scores; `false_alarm_rate`: what was asked for; `calibration_count`: how many images.
-    """
-
-    method: Literal["split_conformal", "maximum", "quantile", "fixed"]
-    quantile: float | None = None
-    false_alarm_rate: float | None = None
-    calibration_count: int | None = None
+    method: Literal["split_conformal", "maximum", "quantile", "fixed"] = Field(
+        description="How it was found; fixed if somebody set it."
+    )
+    quantile: float | None = Field(None, description="Which quantile of the calibration scores it is.")
+    false_alarm_rate: float | None = Field(None, description="The rate that was asked for.")
+    calibration_count: int | None = Field(None, description="How many held-out images there were.")
 
 
 class PixelThreshold(ThresholdRecord):
-    """A threshold on anomaly-map pixels.
+    """A threshold on anomaly-map pixels."""
 
-    `q`: the quantile of normal pixels that was taken; `factor`: what it, or their standard deviation, was multiplied by; then
-    over how many maps and pixels; `normal_median`: the median of these, to one 4096th of their range; whether a region of
-    interest left some out, its box, and how many pixels it holds.
-    """
-
-    method: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"]
-    q: float | None = None
-    factor: float | None = None
-    calibration_map_count: int | None = None
-    calibration_pixel_count: int | None = None
-    normal_median: FiniteFloat | None = None
-    roi_used: bool = False
-    roi_xyxy_norm: tuple[float, float, float, float] | None = None
-    roi_pixel_count: int | None = None
+    method: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"] = Field(
+        description="How it was found; fixed if somebody set it."
+    )
+    q: float | None = Field(None, description="The quantile of normal pixels that was taken.")
+    factor: float | None = Field(None, description="What it, or their standard deviation, was multiplied by.")
+    calibration_map_count: int | None = Field(None, description="Over how many maps.")
+    calibration_pixel_count: int | None = Field(None, description="Over how many pixels.")
+    normal_median: FiniteFloat | None = Field(
+        None, description="The median of held-out normal pixels, to one 4096th of their range."
+    )
+    roi_used: bool = Field(False, description="Whether a region of interest left some pixels out.")
+    roi_xyxy_norm: tuple[float, float, float, float] | None = Field(None, description="Its box.")
+    roi_pixel_count: int | None = Field(None, description="How many pixels it holds.")
 
     @classmethod
     def by_hand(

@@ -32,27 +32,28 @@ class _Part(BaseModel):
 
 
 class ModelPart(_Part):
-    """Which component, with all its options.
+    """Which component, with all its options."""
 
-    `device`: where it runs unless the line says; exported as ``auto``, because bundles move between machines.
-    """
-
-    name: str
-    distribution: str
-    version: str | None = None
-    options: dict[str, Any] = {}
-    device: str = "auto"
-    weights: dict[str, Any] | None = None
+    name: str = Field(description="Full name, `distribution:name`.")
+    distribution: str = Field(description="The distribution that provides it.")
+    version: str | None = Field(None, description="The version that trained it.")
+    options: dict[str, Any] = Field({}, description="All options, defaults included.")
+    device: str = Field(
+        "auto", description="Where it runs unless the line says; exported as auto, because bundles move between machines."
+    )
+    weights: dict[str, Any] | None = Field(
+        None, description="Where the pretrained weights come from, and their licence where it is known."
+    )
 
 
 class PostprocessPart(_Part):
     """A step between the detector and the thresholds, with all its options and what it learned."""
 
-    name: str
-    distribution: str
-    version: str | None = None
-    options: dict[str, Any] = {}
-    state: dict[str, Any] = {}
+    name: str = Field(description="Full name, `distribution:name`.")
+    distribution: str = Field(description="The distribution that provides it.")
+    version: str | None = Field(None, description="The version that fitted it.")
+    options: dict[str, Any] = Field({}, description="All options, defaults included.")
+    state: dict[str, Any] = Field({}, description="What it learned.")
 
     @classmethod
     def of(cls, step: PostprocessStep) -> PostprocessPart:
@@ -77,17 +78,23 @@ class PostprocessPart(_Part):
 class AdaptationPart(_Part):
     """What happens around the detector."""
 
-    tiling: TilingOptions = TilingOptions()
-    postprocess: tuple[PostprocessPart, ...] = ()
+    tiling: TilingOptions = Field(TilingOptions(), description="Whether the detector looks at tiles.")
+    postprocess: tuple[PostprocessPart, ...] = Field(
+        (), description="Steps between the detector and the thresholds, in order; N counts from 0."
+    )
 
 
 class DefectsPart(DefectsConfig):
     """How pixels are judged, whether regions are listed by default, and where the pixel threshold comes from."""
 
-    enabled: bool = False
-    pixel_threshold_strategy: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"] | None = None
-    pixel_normal_quantile: float | None = None
-    pixel_threshold_provenance: PixelThreshold | None = None
+    enabled: bool = Field(False, description="Whether `infer` lists defects without being asked.")
+    pixel_threshold_strategy: Literal["normal_pixel_quantile", "mean_std", "scaled_quantile", "fixed"] | None = Field(
+        None, description="How the pixel threshold was found."
+    )
+    pixel_normal_quantile: float | None = Field(None, description="The quantile of held-out normal pixels that was taken.")
+    pixel_threshold_provenance: PixelThreshold | None = Field(
+        None, description="Where the pixel threshold comes from; ignored once it was edited."
+    )
 
     @classmethod
     def of(cls, config: DefectsConfig, pixel: PixelThreshold | None, enabled: bool) -> DefectsPart:
@@ -109,25 +116,31 @@ class DefectsPart(DefectsConfig):
 class StatePart(_Part):
     """The file with what was learned, beside this one."""
 
-    file: str = Field(pattern=r"\.safetensors$")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    file: str = Field(pattern=r"\.safetensors$", description="Its name.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Its digest.")
 
 
 class InferConfig(_Part):
     """The whole file. An edited threshold counts: provenance that no longer matches is replaced by ``infer_config``."""
 
-    schema_version: int = SCHEMA_VERSION
-    created_utc: str
-    pyimgano_version: str
-    category: str | None = None
-    model: ModelPart
-    preprocessing: IlluminationOptions = IlluminationOptions()
-    adaptation: AdaptationPart = AdaptationPart()
-    threshold: FiniteFloat | None = None
-    threshold_provenance: ImageThreshold | None = None
-    defects: DefectsPart = DefectsPart()
-    prediction: PredictionOptions = PredictionOptions()
-    state: StatePart
+    schema_version: int = Field(
+        SCHEMA_VERSION, description="Version of this file's keys; a newer one than the program knows is refused."
+    )
+    created_utc: str = Field(description="When it was written.")
+    pyimgano_version: str = Field(description="What wrote it; a newer one than the program is refused.")
+    category: str | None = Field(None, description="What was learned, if the dataset had a name for it.")
+    model: ModelPart = Field(description="The detector, with all its options.")
+    preprocessing: IlluminationOptions = Field(IlluminationOptions(), description="What is done to images before the detector.")
+    adaptation: AdaptationPart = Field(AdaptationPart(), description="What happens around the detector.")
+    threshold: FiniteFloat | None = Field(
+        None, description="The image threshold that counts; none gives scores without labels."
+    )
+    threshold_provenance: ImageThreshold | None = Field(
+        None, description="Where it comes from; ignored once the threshold was edited."
+    )
+    defects: DefectsPart = Field(DefectsPart(), description="How pixels are judged.")
+    prediction: PredictionOptions = Field(PredictionOptions(), description="What becomes of labels that are not sure.")
+    state: StatePart = Field(description="The file with what was learned, beside this one.")
 
     def score_threshold(self) -> ImageThreshold | None:
         """Return the image threshold that counts."""
