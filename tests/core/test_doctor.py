@@ -221,9 +221,9 @@ def test_core_alone_needs_no_weights(only: Callable) -> None:
 @pytest.mark.parametrize(
     ("weights", "status", "word"),
     [
-        ("bundled", "ok", "come with it"),
-        ("download", "note", "downloaded when it is first fitted"),
-        ("checkpoint", "note", "a file of weights that you bring"),
+        ("bundled", "ok", "come with the plugin"),
+        ("download", "note", "downloaded at the first fit"),
+        ("checkpoint", "note", "you bring a file of weights"),
     ],
 )
 def test_without_a_function_that_looks_the_declared_source_is_told(
@@ -233,6 +233,15 @@ def test_without_a_function_that_looks_the_declared_source_is_told(
     found = [row for row in checked("weights") if row["message"].startswith("acme_deep")]
     assert [row["status"] for row in found] == [status]
     assert word in found[0]["message"]
+
+
+def test_many_detectors_of_one_plugin_of_which_the_same_is_said_are_one_row(distribution: Callable) -> None:
+    one = "DetectorSpec(name='acme_{}', summary='', factory='a:b', weights='download')"
+    specs = ", ".join(one.format(letter) for letter in "abcde")
+    head = "from pyimgano import hookimpl\nfrom pyimgano.specs import DetectorSpec\n"
+    distribution("acme-deep", f"{head}@hookimpl\ndef register_detectors():\n    return [{specs}]\n")
+    (row,) = [row for row in checked("weights") if "acme" in row["message"]]
+    assert row["message"].startswith("acme_a, acme_b, acme_c and 2 more of acme-deep: ")
 
 
 @pytest.mark.parametrize(
