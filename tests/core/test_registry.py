@@ -390,6 +390,18 @@ def test_create_model_hands_runtime_options_and_embedder_to_the_factory(plugin: 
     assert create_model("vision_x").more == {}
 
 
+def test_create_model_takes_a_preset_and_options_go_before_it(plugin: Callable) -> None:
+    plugin("acme-one", presets={"fine": {"k": 7, "ratio": 0.5}})
+    built = create_model("vision_x", preset="fine", k=3)
+    assert (built.options.k, built.options.ratio) == (3, 0.5)
+    fails(
+        PluginError,
+        "vision_x has no preset 'fin'",
+        "did you mean fine? it has fine",
+        lambda: create_model("vision_x", preset="fin"),
+    )
+
+
 def test_reduced_precision_that_a_detector_does_not_know_is_warned_of_and_not_asked_of_it(plugin: Callable) -> None:
     plugin("acme-one")
     plugin("acme-two", "vision_y", amp=True)

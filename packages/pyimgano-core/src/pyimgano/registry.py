@@ -192,6 +192,7 @@ def create_model(
     batch_size: int = 16,
     amp: bool = False,
     seed: int = 0,
+    preset: str | None = None,
     embedder: Embedder | None = None,
     **options: Any,
 ) -> Detector:
@@ -209,6 +210,8 @@ def create_model(
         Reduced precision where the device has it, for detectors that know it; others are warned of and go on in full.
     seed
         Seed of every random choice the detector makes.
+    preset
+        A named set of option values (``pyimgano show detector NAME`` lists them); options go before it.
     embedder
         Your own features, for detectors that take one: a callable from a list of RGB arrays to patch grids (N, h, w, D).
     options
@@ -217,7 +220,8 @@ def create_model(
     from pyimgano.contracts import Runtime
 
     runtime = Runtime(device=device, batch_size=batch_size, amp=amp, seed=seed)
-    return build_detector(find("detector", name), options, runtime, embedder)
+    entry = find("detector", name)
+    return build_detector(entry, with_preset(entry.spec, preset, options), runtime, embedder)
 
 
 def build_detector(entry: Entry, values: Mapping[str, Any], runtime: Runtime, embedder: Embedder | None = None) -> Detector:
