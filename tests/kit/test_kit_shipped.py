@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import layouts
 import pytest
 
 from pyimgano.registry import load_dataset
@@ -18,7 +19,7 @@ PROMISES = (*METADATA, "extras_bring_requires", "requirements_cover_imports", "o
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Give a small set in the layout of every dataset that needs no download."""
+    """Give a small set in the layout of every dataset."""
     folder = tmp_path_factory.mktemp("roots")
     surface = {"train": 6, "test_good": 2, "test_defective": 3, "height": 64, "width": 96}
     load_dataset("surface", folder / "day" / "parts", **surface).load()
@@ -38,6 +39,10 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]
         "mvtec": {"root": str(folder / "day"), "category": "parts"},
         "mvtec_ad": {"root": str(folder / "day"), "category": "parts"},
         "surface": {"root": str(folder / "surface"), **surface},
+        "mvtec_loco": {"root": str(layouts.loco(folder / "loco"))},
+        "mvtec_ad2": {"root": str(layouts.ad2(folder / "ad2"))},
+        "visa": {"root": str(layouts.visa_raw(folder / "visa", "candle")), "category": "candle"},
+        "btad": {"root": str(layouts.btad(folder / "btad")), "category": "01"},
         "conditions": {"root": str(folder / "day")},
     }
 
