@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,3 +43,19 @@ def fitted(name: str, images: Sequence[object] | None = None, **options: Any) ->
     from pyimgano import create_model
 
     return create_model(name, device="cpu", **{**TINY[name], **options}).fit(textures(6) if images is None else images)
+
+
+def as_checkpoint(module: Any) -> dict[str, Any]:
+    """Return what Lightning writes of a model of anomalib."""
+    content: dict[str, Any] = {"state_dict": {f"model.{key}": value for key, value in module.model.state_dict().items()}}
+    content["hyper_parameters"] = dict(module.hparams)
+    module.on_save_checkpoint(content)
+    return content
+
+
+def saved_checkpoint(module: Any, path: Path) -> Path:
+    """Write a checkpoint as Lightning does and return its path."""
+    import torch
+
+    torch.save(as_checkpoint(module), path)
+    return path

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bridge_models import DFM, PADIM, PATCHCORE, fitted, needs_anomalib, needs_lite0, texture, textures
+from bridge_models import DFM, PADIM, PATCHCORE, fitted, needs_anomalib, needs_lite0, saved_checkpoint, texture, textures
 
 from pyimgano import create_model
 from pyimgano.contracts import Detector
@@ -39,32 +38,12 @@ def written(padim: Detector, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("checkpoints")
     module = padim.module
-    theirs: dict[str, Any] = {"state_dict": {f"model.{key}": value for key, value in module.model.state_dict().items()}}
-    theirs["hyper_parameters"] = dict(module.hparams)
-    module.on_save_checkpoint(theirs)
-    torch.save(theirs, folder / "padim.ckpt")
+    saved_checkpoint(module, folder / "padim.ckpt")
     torch.save({"model": module}, folder / "padim.pt")
     assert isinstance(module, Padim)
     assert isinstance(module.pre_processor.transform, Compose)
     assert [type(one) for one in module.pre_processor.transform.transforms] == [Resize, Normalize]
     return folder
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
-    """Refuse every connection, and give the list of those that were tried."""
-    import socket
-
-    tried: list[object] = []
-
-    def refuse(*args: object, **_: object) -> None:
-        tried.append(args)
-        raise PermissionError("the network is blocked")
-
-    for name in ("create_connection", "getaddrinfo"):
-        monkeypatch.setattr(socket, name, refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    return tried
 
 
 def loaded(name: str, path: Path, **options: Any) -> Detector:
@@ -81,14 +60,6 @@ def test_a_checkpoint_scores_as_the_model_did_and_nothing_is_downloaded(
     assert (model.weights["source"], model.weights["file"]) == ("checkpoint", "padim.ckpt")
     assert model.weights["architecture"] == "Padim"
     assert offline == []
-
-
-def test_weights_that_cannot_be_downloaded_are_an_error_with_the_other_way(offline: list[object]) -> None:
-    arguments = {"backbone": "resnet10t.c3_in1k", "layers": ["layer1"], "n_features": 8}
-    with pytest.raises(WeightsError, match="pretrained weights of Padim are not on this machine") as caught:
-        fitted(PADIM, arguments=arguments)
-    assert "-o backbone_weights=FILE" in caught.value.next_step
-    assert offline != []
 
 
 def test_a_state_is_built_again_without_a_download(padim: Detector, offline: list[object]) -> None:
@@ -119,56 +90,6 @@ def test_models_that_insist_on_pretrained_weights_are_built_without_them(
         for one, other in zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True)
     )
     assert offline == []
-
-
-def test_other_threads_get_pretrained_weights_as_ever() -> None:
-    import timm.models._builder
-    import torch
-
-    from pyimgano_anomalib.pretrained import no_pretrained_weights
-
-    def loads() -> bool:
-        model = torch.nn.Linear(2, 2)
-        try:
-            timm.models._builder.load_pretrained(model, pretrained_cfg={})
-        except RuntimeError:  # timm was asked for real, and knows of no weights
-            return True
-        return False
-
-    with no_pretrained_weights(), ThreadPoolExecutor(1) as pool:
-        assert not loads()
-        assert pool.submit(loads).result()
-    assert loads()
-
-
-def test_weights_come_from_the_libraries_again_afterwards(padim: Detector) -> None:
-    import timm.models._builder
-    import torch
-    import torchvision
-
-    before = (timm.models._builder.load_pretrained, torch.nn.Module.load_state_dict)
-    create_model(PADIM, device="cpu").load_state(padim.state())
-    assert (timm.models._builder.load_pretrained, torch.nn.Module.load_state_dict) == before
-    assert torchvision.models.WeightsEnum.get_state_dict.__module__ == "torchvision.models._api"
-
-
-def test_a_backbone_comes_from_a_file_whose_tensors_are_used(tmp_path: Path, padim: Detector) -> None:
-    from safetensors.torch import save_file
-
-    from pyimgano_anomalib.pretrained import find_source
-
-    tensors = {key: value.contiguous() for key, value in find_source(None, "tf_efficientnet_lite0").tensors.items()}
-    save_file(tensors, tmp_path / "lite0.safetensors")
-    model = fitted(PADIM, backbone_weights=tmp_path / "lite0.safetensors")
-    np.testing.assert_array_equal(model.decision_function(IMAGES), padim.decision_function(IMAGES))
-    assert (model.weights["source"], model.weights["file"]) == ("file", "lite0.safetensors")
-    with pytest.raises(WeightsError, match=r"lite0.safetensors are another network's: \d+ of \d+ tensors .* the first is"):
-        fitted(PADIM, backbone_weights=tmp_path / "lite0.safetensors", arguments={"backbone": "resnet18"})
-    with pytest.raises(WeightsError, match="does not exist"):
-        fitted(PADIM, backbone_weights=tmp_path / "nowhere.safetensors")
-    (tmp_path / "empty.pth").touch()
-    with pytest.raises(WeightsError, match="no readable file of weights"):
-        fitted(PADIM, backbone_weights=tmp_path / "empty.pth")
 
 
 def test_an_export_of_torch_is_read_only_when_it_is_trusted(padim: Detector, written: Path) -> None:
@@ -310,7 +231,7 @@ def test_options_that_a_checkpoint_decides_are_refused_beside_it(tmp_path: Path)
 
 
 def test_the_generic_detector_asks_for_its_checkpoint() -> None:
-    with pytest.raises(DetectorError, match="trained elsewhere") as caught:
+    with pytest.raises(WeightsError, match="trained elsewhere") as caught:
         create_model(GENERIC).fit(textures(1))
     assert "-o checkpoint=FILE" in caught.value.next_step
 

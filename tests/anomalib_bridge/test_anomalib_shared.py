@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import tempfile
@@ -15,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load, save
 
 from pyimgano.contracts import Detector
-from pyimgano.errors import BundleError, DetectorError, ImageError, NotFittedError, OptionsError
+from pyimgano.errors import BundleError, DetectorError, ImageError, NotFittedError, OptionsError, WeightsError
 from pyimgano.pipeline import Pipeline
 from pyimgano.registry import create_model
 
@@ -212,6 +213,20 @@ def test_the_teacher_has_the_pretrained_weights_and_the_student_learns(models: d
     assert models[STFPM].decision_function([texture(0)])[0] < untrained.decision_function([texture(0)])[0]
 
 
+def test_neither_gradients_nor_optimizers_are_kept_after_training() -> None:
+    import torch
+
+    gc.collect()
+    gc.disable()
+    try:
+        module = fitted(STFPM).module
+        optimizers = [one for one in gc.get_objects() if issubclass(type(one), torch.optim.Optimizer)]
+    finally:
+        gc.enable()
+    assert [parameter for parameter in module.parameters() if parameter.grad is not None] == []
+    assert optimizers == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -248,7 +263,7 @@ def test_a_crop_that_the_class_does_not_know_is_refused() -> None:
 
 
 def test_a_model_that_is_trained_elsewhere_says_so_and_why() -> None:
-    with pytest.raises(DetectorError, match="is not trained here: its training downloads a teacher") as caught:
+    with pytest.raises(WeightsError, match="is not trained here: its training downloads a teacher") as caught:
         create_model("vision_efficientad_anomalib").fit(textures(2))
     assert "-o checkpoint=FILE" in caught.value.next_step
 

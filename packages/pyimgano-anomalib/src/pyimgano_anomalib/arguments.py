@@ -18,6 +18,7 @@ from pyimgano.errors import OptionsError, suggestion
 COMPONENTS = ("pre_processor", "post_processor", "evaluator", "visualizer")
 """What anomalib puts around a model; the transform is kept apart, and the others are not used here."""
 PRETRAINED = "pre_trained"
+"""The argument that says whether a network starts with pretrained weights; understood here for classes without it too."""
 
 
 def parameters(model: Any) -> dict[str, inspect.Parameter]:
@@ -38,10 +39,16 @@ def checked(model: Any, values: Mapping[str, Any], where: str) -> dict[str, Any]
     for name in values:
         if name in COMPONENTS:
             raise OptionsError(f"{where}.{name}: is not set here", "image_size and center_crop set the transform")
-        if name not in known:
+        if name not in (*known, PRETRAINED):
             hint = suggestion(name, known) or f"{model.__name__} takes {', '.join(known) or 'none'}"
             raise OptionsError(f"{where}.{name}: unknown argument of anomalib's {model.__name__}; {hint}")
-    return {name: _typed(_annotation(model, known[name]), value, f"{where}.{name}") for name, value in values.items()}
+    kinds = {PRETRAINED: bool, **{name: _annotation(model, one) for name, one in known.items()}}
+    return {name: _typed(kinds[name], value, f"{where}.{name}") for name, value in values.items()}
+
+
+def taken(model: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a class itself takes."""
+    return {name: value for name, value in values.items() if name in parameters(model)}
 
 
 def _typed(annotation: Any, value: Any, where: str) -> Any:

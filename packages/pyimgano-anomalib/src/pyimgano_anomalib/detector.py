@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 
 from pyimgano.contracts import Detector, ImageScore
-from pyimgano.errors import DetectorError
+from pyimgano.errors import WeightsError
 from pyimgano.images import Image, ImageSource
 from pyimgano_anomalib.cropped import CroppedMap
 from pyimgano_anomalib.options import CheckpointOptions, ElsewhereOptions, GradientOptions, OnePassOptions
@@ -60,12 +60,12 @@ class AnomalibDetector(Detector):
             else:
                 raise self._untrained()
 
-    def _untrained(self) -> DetectorError:
+    def _untrained(self) -> WeightsError:
         reason = f"is not trained here: {self.row.reason}" if self.row else "is what anomalib has trained elsewhere"
-        return DetectorError(f"{self._where} {reason}", "name the file that anomalib has trained: -o checkpoint=FILE")
+        return WeightsError(f"{self._where} {reason}", "name the file that anomalib has trained: -o checkpoint=FILE")
 
     def _train(self, images: ImageSource, options: OnePassOptions) -> None:
-        from pyimgano_anomalib.arguments import plain
+        from pyimgano_anomalib.arguments import plain, taken
         from pyimgano_anomalib.models import new_model
         from pyimgano_anomalib.pretrained import digest
         from pyimgano_anomalib.randomness import seeded
@@ -101,7 +101,8 @@ class AnomalibDetector(Detector):
             shuffle=row.training == "gradient",
             **limits,
         )
-        scorer = TorchScorer(module, {**plain(row.arguments), **plain(options.arguments)}, device)
+        arguments = taken(type(module), {**row.arguments, **options.arguments})
+        scorer = TorchScorer(module, plain(arguments), device)
         try:
             scorer.check([next(iter(images))])
         except Exception as error:  # some models learn nothing from too few images, and say so only when they score

@@ -12,9 +12,10 @@ import torch
 
 from pyimgano.discovery.requirements import install_command
 from pyimgano.errors import MissingDependencyError, OptionsError, PyimganoError, WeightsError
-from pyimgano_anomalib.arguments import COMPONENTS, PRETRAINED, checked, parameters, plain
+from pyimgano_anomalib.arguments import COMPONENTS, PRETRAINED, checked, parameters, plain, taken
 from pyimgano_anomalib.library import image_models, model_class, quiet, version
 from pyimgano_anomalib.pretrained import Source, Tensors, no_pretrained_weights, pretrained_weights
+from pyimgano_anomalib.randomness import seeded
 from pyimgano_anomalib.table import BY_MODEL, Row
 from pyimgano_anomalib.transforms import described, rebuilt
 
@@ -50,7 +51,7 @@ def new_model(
     center_crop: tuple[int, int] | None = None,
     source: Source | None = None,
 ) -> Any:
-    """Return a model to train, with pretrained weights where its class has any.
+    """Return a model to train, with pretrained weights where its class has any and the arguments do not say otherwise.
 
     Raises
     ------
@@ -62,14 +63,16 @@ def new_model(
     kind = model_class(name)
     values = {**BY_MODEL[name].arguments, **checked(kind, arguments, f"{where}.arguments")}
     processor = _pre_processor(kind, image_size, center_crop, where)
+    weights = no_pretrained_weights() if values.get(PRETRAINED) is False else pretrained_weights(source)
     try:
-        with pretrained_weights(source), quiet():
-            return kind(**values, **_without_company(kind, processor))
+        with weights, quiet():
+            return kind(**taken(kind, values), **_without_company(kind, processor))
     except (OSError, RuntimeError) as error:
         if _is_about_a_download(error):
             raise WeightsError(
                 f"the pretrained weights of {name} are not on this machine ({first_line(error)})",
-                "connect to the internet once; or give a file, -o backbone_weights=FILE",
+                "connect to the internet once; or give a file, -o backbone_weights=FILE; "
+                """to try it without, with scores that mean nothing, -o 'arguments={"pre_trained": false}'""",
             ) from error
         raise
     except (TypeError, ValueError, KeyError, AssertionError) as error:
@@ -121,7 +124,7 @@ def rebuilt_model(description: Description) -> Any:
 
     processor = PreProcessor(transform=rebuilt(description.transform))
     try:
-        with no_pretrained_weights(), quiet():
+        with no_pretrained_weights(), quiet(), seeded(0):  # what is drawn is overwritten
             return kind(**checked(kind, values, name), **_without_company(kind, processor))
     except PyimganoError:
         raise

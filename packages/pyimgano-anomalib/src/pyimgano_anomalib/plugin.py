@@ -26,7 +26,7 @@ def _of(row: Row) -> DetectorSpec:
         options=f"pyimgano_anomalib.options:{_OPTIONS[row.training]}",
         tags=frozenset({"vision", "deep", "anomalib", row.family, row.training} - {"elsewhere"} | elsewhere),
         maps=row.maps,
-        weights="checkpoint" if elsewhere else "download",
+        weights="checkpoint" if elsewhere else "download" if row.pretrained else "none",
         weights_at=_WEIGHTS_AT if elsewhere else None,
         devices=("cpu", "cuda"),
     )

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from urllib.parse import urlparse
 from urllib.request import getproxies
 
 import huggingface_hub.constants
+import timm
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.file_download import repo_folder_name
 from safetensors.torch import load_file
 from torchvision.models import WeightsEnum
 
@@ -24,8 +28,11 @@ from pyimgano.errors import WeightsError
 from pyimgano_anomalib.places import LITE0, LITE0_PACKAGE, packaged_lite0
 
 Tensors = Mapping[str, torch.Tensor]
-Take = Callable[..., None]
+Take = Callable[[torch.nn.Module], None]
 
+_PATIENCE, _SILENCE = 5, 60
+"""Seconds to wait for a host, and for how long one that did not answer is left alone."""
+_silent_until: dict[str, float] = {}
 _building = threading.RLock()
 
 
@@ -37,48 +44,38 @@ class Source:
     record: Mapping[str, Any]
 
 
-class _Untouched(dict[str, torch.Tensor]):
-    """Stands for weights that are not fetched: loading them leaves a network as it is."""
+class _Unfetched(dict[str, torch.Tensor]):
+    """Stands for weights that torchvision would fetch; a network that loads it takes those of the block instead."""
+
+
+def no_pretrained_weights() -> AbstractContextManager[None]:
+    """Build networks with random values, whatever weights they ask for: a state dict is loaded over them, or none is wanted.
+
+    A model that asks another library than timm and torchvision is not helped: building it fails where there is no network.
+    """
+    return _weights_by(lambda _: None)
+
+
+def pretrained_weights(source: Source | None) -> AbstractContextManager[None]:
+    """Build networks with the weights of a source, or with those that the libraries download where it is None."""
+    return _without_retries() if source is None else _weights_by(lambda model: _take(model, source))
 
 
 @contextmanager
-def no_pretrained_weights() -> Iterator[None]:
-    """Build networks with random values, whatever weights they ask for: a state dict is loaded over them.
-
-    timm and torchvision have one function each through which all pretrained weights come. A model that asks another library is
-    not helped: building it fails where there is no network.
-    """
+def _weights_by(take: Take) -> Iterator[None]:
+    """Let `take` give networks their weights: timm and torchvision have one function each through which all of them come."""
     original = torch.nn.Module.load_state_dict
 
-    def load_state_dict(self: Any, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        return None if isinstance(state_dict, _Untouched) else original(self, state_dict, *args, **kwargs)
+    def load_state_dict(self: Any, state_dict: Any, *args: Any, **settings: Any) -> Any:
+        return take(self) if isinstance(state_dict, _Unfetched) else original(self, state_dict, *args, **settings)
 
     with (
         _building,
-        _timm_loads_by(lambda *_, **__: None),
-        _replaced(WeightsEnum, "get_state_dict", lambda *_, **__: _Untouched()),
+        _replaced(importlib.import_module("timm.models._builder"), "load_pretrained", lambda model, *_, **__: take(model)),
+        _replaced(WeightsEnum, "get_state_dict", lambda *_, **__: _Unfetched()),
         _replaced(torch.nn.Module, "load_state_dict", load_state_dict),
     ):
         yield
-
-
-@contextmanager
-def pretrained_weights(source: Source | None) -> Iterator[None]:
-    """Build networks with the weights of a source, or with those that the libraries download where it is None."""
-    if source is None:
-        with _building, _without_retries():
-            yield
-        return
-
-    def take(model: Any, *_: Any, **__: Any) -> None:
-        _take(model, source)
-
-    with _building, _timm_loads_by(take):
-        yield
-
-
-def _timm_loads_by(function: Take) -> AbstractContextManager[None]:
-    return _replaced(importlib.import_module("timm.models._builder"), "load_pretrained", function)
 
 
 @contextmanager
@@ -124,8 +121,6 @@ def find_source(file: Path | None, backbone: Any) -> Source | None:
 
 def _of_package(path: Path) -> Source:
     """Return the weights of Lite0; the package's tensors have timm's order and shapes under other names."""
-    import timm
-
     tensors = list(_read(path).values())
     with torch.device("meta"):
         target = timm.create_model(LITE0, pretrained=False).state_dict()
@@ -163,24 +158,76 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 
 @contextmanager
 def _without_retries() -> Iterator[None]:
-    """Where the model hub does not answer, look in its cache at once, without minutes of retries."""
-    if getproxies() or huggingface_hub.constants.HF_HUB_OFFLINE or _hub_answers():
+    """Where a host of weights does not answer, look at once for what was fetched before, without minutes of retries."""
+    if getproxies():  # they may reach what this machine does not
+        with _building:
+            yield
+        return
+    fetch = WeightsEnum.get_state_dict
+
+    def fetched(weights: Any, *args: Any, **settings: Any) -> Any:
+        if not _in_cache(weights.url) and not _answers(weights.url):
+            raise ConnectionError(_silence(weights.url, weights))
+        return fetch(weights, *args, **settings)
+
+    with _building, _replaced(WeightsEnum, "get_state_dict", fetched), _hub_at_once():
+        yield
+
+
+@contextmanager
+def _hub_at_once() -> Iterator[None]:
+    """Keep the model hub to its cache where it does not answer; what is not in there is not built either."""
+    hub = huggingface_hub.constants
+    if hub.HF_HUB_OFFLINE or _answers(hub.ENDPOINT):
         yield
         return
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
+    create = timm.create_model
+
+    def created(model_name: str, pretrained: bool = False, *args: Any, **settings: Any) -> Any:
+        if pretrained and _never_fetched(model_name):
+            raise ConnectionError(_silence(hub.ENDPOINT, model_name))
+        return create(model_name, pretrained, *args, **settings)
+
+    hub.HF_HUB_OFFLINE = True
     try:
-        yield
+        with _replaced(timm, "create_model", created):
+            yield
+    except LocalEntryNotFoundError as error:
+        raise ConnectionError(_silence(hub.ENDPOINT, "a part of them")) from error
     finally:
-        huggingface_hub.constants.HF_HUB_OFFLINE = False
+        hub.HF_HUB_OFFLINE = False
 
 
-def _hub_answers() -> bool:
-    address = urlparse(huggingface_hub.constants.ENDPOINT)
+def _never_fetched(model: str) -> bool:
+    """Return whether the hub's cache has no folder for the weights of a timm model."""
+    config = timm.get_pretrained_cfg(model)
+    if config is None or not config.hf_hub_id:
+        return False
+    folder = repo_folder_name(repo_id=config.hf_hub_id, repo_type="model")
+    return not (Path(huggingface_hub.constants.HF_HUB_CACHE) / folder).is_dir()
+
+
+def _in_cache(url: str) -> bool:
+    """Return whether torch has fetched a file before."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).is_file()
+
+
+def _answers(url: str) -> bool:
+    """Return whether a host takes connections; one that did not is asked again after a minute."""
+    address = urlparse(url)
+    host, port = address.hostname or "", address.port or 443
+    if time.monotonic() < _silent_until.get(host, 0):
+        return False
     try:
-        socket.create_connection((address.hostname or "", address.port or 443), timeout=5).close()
+        socket.create_connection((host, port), timeout=_PATIENCE).close()
     except OSError:
+        _silent_until[host] = time.monotonic() + _SILENCE
         return False
     return True
+
+
+def _silence(url: str, wanted: object) -> str:
+    return f"{wanted} was not fetched before, and {urlparse(url).hostname} does not answer"
 
 
 def digest(tensors: Tensors) -> str:

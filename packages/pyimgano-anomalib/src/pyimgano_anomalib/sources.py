@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pyimgano.errors import DetectorError
+from pyimgano.errors import DetectorError, OptionsError
 from pyimgano_anomalib.arguments import PRETRAINED
 from pyimgano_anomalib.library import model_class, version
 from pyimgano_anomalib.options import OnePassOptions
@@ -20,7 +20,17 @@ _NETWORKS = ("backbone", "encoder_name", "teacher_backbone")
 
 
 def source_for(row: Row, options: OnePassOptions) -> Source | None:
-    """Return the weights that options name or a package ships; None where anomalib gets them, or none are asked for."""
+    """Return the weights that options name or a package ships; None where anomalib gets them, or none are asked for.
+
+    Raises
+    ------
+    OptionsError
+        For weights for a model that has no pretrained network.
+    """
+    if options.backbone_weights is not None and not row.pretrained:
+        raise OptionsError(
+            f"{row.detector}.backbone_weights: anomalib's {row.model} has no pretrained network", "leave it away"
+        )
     if options.arguments.get(PRETRAINED) is False:
         return None
     return find_source(options.backbone_weights, network_of(row, options))
@@ -35,8 +45,10 @@ def network_of(row: Row, options: OnePassOptions) -> str:
     return row.model
 
 
-def record_of(row: Row, options: OnePassOptions, source: Source | None, sha256: str) -> dict[str, Any]:
-    """Return where the pretrained weights of a model come from, as a bundle notes it."""
+def record_of(row: Row, options: OnePassOptions, source: Source | None, sha256: str) -> dict[str, Any] | None:
+    """Return where the pretrained weights of a model come from, as a bundle notes it; None for a model that has none."""
+    if not row.pretrained:
+        return None
     noted = {"architecture": network_of(row, options), "sha256": sha256, "anomalib": version()}
     if options.arguments.get(PRETRAINED) is False:
         return {**noted, "source": "random"}

@@ -38,8 +38,11 @@ class Row:
         Why it is not trained here, as half a sentence.
     arguments
         What is set for its class unless the user sets it.
+    pretrained
+        Whether a part of it is a network with pretrained weights.
     apart
-        Whether images are scored one by one, because its scores depend on the batch.
+        Whether images are scored one by one, because its scores depend on the batch: by its maximum in Cflow, by the rounding
+        that decides which training images an image is compared with in Rad.
     needs, extra
         A module that anomalib asks for where it is used, and the extra of this distribution that brings it.
     licence
@@ -54,6 +57,7 @@ class Row:
     maps: bool = True
     reason: str = ""
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    pretrained: bool = True
     apart: bool = False
     needs: str | None = None
     extra: str | None = None
@@ -129,6 +133,7 @@ ROWS: tuple[Row, ...] = (
         family="reconstruction",
         summary="reconstruction and segmentation of simulated defects (Zavrtanik et al. 2021)",
         arguments=MappingProxyType({"dtd_dir": None}),
+        pretrained=False,
     ),
     Row(
         model="Dsr",
@@ -170,6 +175,7 @@ ROWS: tuple[Row, ...] = (
         family="reconstruction",
         summary="a generative adversarial autoencoder (Akcay et al. 2018)",
         maps=False,
+        pretrained=False,
     ),
     Row(
         model="GeneralAD",
@@ -228,6 +234,7 @@ ROWS: tuple[Row, ...] = (
         family="memory_bank",
         summary="layered nearest neighbours of DINOv3 tokens at nearby places",
         training="one_pass",
+        apart=True,
         licence=_DINOV3,
     ),
     Row(

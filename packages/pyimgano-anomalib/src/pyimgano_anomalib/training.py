@@ -65,9 +65,17 @@ def train(
                 engine.fit(module, datamodule=loaders)
             except Exception as error:  # a model, lightning or torch may raise anything
                 raise failed(module, len(images), error) from error
+            _without_optimizers(engine.trainer.strategy)
         data.close()
     module.trainer = None
+    module.zero_grad(set_to_none=True)  # the last gradients are as large as the model
     module.eval()
+
+
+def _without_optimizers(strategy: Any) -> None:
+    """Let go of what may be larger than the model, and would be kept until cycles are looked for."""
+    strategy.optimizers = []
+    strategy.lr_scheduler_configs = []
 
 
 def failed(module: Any, count: int, error: Exception) -> DetectorError:
