@@ -106,6 +106,16 @@ def third_party(session: nox.Session) -> None:
     session.run("pyimgano", "list-plugins", "--strict")
 
 
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Run the conformance kit over every component of every distribution, with all that they can have here; takes minutes."""
+    everything = (f"{CORE}[demo,report,sign,test]", *WHOLE[PATCHKNN], *WHOLE[ROBUSTNESS], CLIP, *WHOLE[ANOMALIB], EXAMPLE)
+    install(session, *everything, *TEST_TOOLS)
+    for package in (CORE, *PLUGINS, EXAMPLE):
+        session.run("pyimgano", "check-plugin", Path(package).name, env=ONE_THREAD)
+    session.run("pytest", "-m", "conformance", "tests/anomalib_bridge", env=ONE_THREAD)
+
+
 @nox.session(reuse_venv=False)
 def tutorial(session: nox.Session) -> None:
     """Follow the tutorial that writes a plugin, block by block, in a new folder and environment."""

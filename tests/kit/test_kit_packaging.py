@@ -150,3 +150,29 @@ def test_what_cannot_run_here_is_skipped_with_the_reason(found: Callable) -> Non
 
 def test_every_check_of_a_distribution_is_broken_by_some_fault() -> None:
     assert {check.name for kind, check in all_checks() if kind == "plugin"} - {check for _, check, _ in FAULTS} == set()
+
+
+def test_settings_in_the_package_of_a_plugin_count_and_those_of_the_caller_go_before_them(
+    distribution: Callable, site: Path, cli: Callable
+) -> None:
+    info = distribution("acme-half", "x = 1\n")
+    (site / "acme_half.py").unlink()
+    package = site / "acme_half"
+    package.mkdir()
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "plugin.py").write_text(PLUGIN, encoding="utf-8")
+    (site / "acme_options.py").write_text(OPTIONS, encoding="utf-8")
+    (site / "acme_work.py").write_text(WORK.replace("result.score)", "min(result.score, 3.0))"), encoding="utf-8")
+    (info / "entry_points.txt").write_text("[pyimgano]\nacme = acme_half.plugin\n", encoding="utf-8")
+    brought = package / "check-plugin.yaml"
+    brought.write_text("expected_failures: {acme_half: {keeps_order: scores are clipped here}}\n", encoding="utf-8")
+    done = cli("check-plugin", "acme-half", "--only", "keeps_order")
+    assert done.code == 0
+    assert "scores are clipped here" in done.out
+    assert f"with the settings of its author in {brought}" in done.out
+    done = cli("check-plugin", "acme-half", "--only", "keeps_order", "--expect", "acme_half:keeps_order=so I say")
+    assert "so I say" in done.out
+    brought.write_text("options: {acme_third: {}}\n", encoding="utf-8")
+    done = cli("check-plugin", "acme-half")
+    assert done.code == 2
+    assert "it has no component called 'acme_third'" in done.err

@@ -31,7 +31,10 @@ def check_plugin(
         list[str] | None, typer.Option(metavar="COMPONENT:CHECK=REASON", help="A check that is known to fail, and why.")
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML, TOML or JSON with options and expected_failures.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="YAML, TOML or JSON with options and expected_failures; goes before the plugin's own."
+        ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="CHECK", help="Run this check alone; may be repeated.")] = None,
     list_checks: Annotated[bool, typer.Option("--list-checks", help="List all checks and what they promise.")] = False,
@@ -44,26 +47,39 @@ def check_plugin(
     if list_checks:
         _list_checks(as_json)
         return
-    results = _results(plugin, option or [], expect or [], settings, only or [])
+    names = [plugin] if plugin else _files()
+    results = _results(names, option or [], expect or [], settings, only or [])
     passed = not any(result.bad for result in results)
+    brought = _brought(names[0])
     if as_json:
-        print_json({"plugin": plugin or results[0].component, "passed": passed, "results": [r.to_json() for r in results]})
+        rows = [result.to_json() for result in results]
+        print_json({"plugin": plugin or results[0].component, "passed": passed, "settings": brought, "results": rows})
     else:
         _show(results, everything)
+        if brought:
+            typer.echo(f"with the settings of its author in {brought}")
     if not passed:
         raise typer.Exit(1)
 
 
-def _results(
-    plugin: str | None, options: list[str], expected: list[str], settings: Path | None, only: list[str]
-) -> list[Result]:
+def _results(names: list[str], options: list[str], expected: list[str], settings: Path | None, only: list[str]) -> list[Result]:
     from pyimgano.testing.run import check_plugin as run
     from pyimgano.testing.settings import Settings
 
     given = Settings.from_flags(options, expected)
     if settings is not None:
         given = Settings.read(settings).joined(given)
-    return [result for name in ([plugin] if plugin else _files()) for result in run(name, given, only)]
+    return [result for name in names for result in run(name, given, only)]
+
+
+def _brought(name: str) -> str | None:
+    """Return the file of settings that a plugin brings."""
+    from pyimgano.discovery import installed_plugins
+    from pyimgano.testing.run import records_of
+    from pyimgano.testing.settings import settings_file
+
+    path = settings_file(records_of(name, installed_plugins())[0])
+    return None if path is None else str(path)
 
 
 def _files() -> list[str]:

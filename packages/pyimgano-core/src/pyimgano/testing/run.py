@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from pyimgano.discovery.load import describe
 from pyimgano.discovery.requirements import missing_requirements, unmet_by
 from pyimgano.discovery.scan import normalise
 from pyimgano.errors import PyimganoError, UnknownComponentError, suggestion
+from pyimgano.progress import track
 from pyimgano.registry import Entry
 from pyimgano.specs import ComponentSpec
 from pyimgano.testing.checks import PLUGIN, Check, checks_of, known_check, subject_of
@@ -52,6 +54,11 @@ class Target:
     @cached_property
     def subject(self) -> Any:
         return self._make()
+
+    def release(self) -> None:
+        """Let go of the subject, with all that it learned; results stay."""
+        self.__dict__.pop("subject", None)
+        gc.collect()  # networks refer to themselves
 
     def result(self, check: Check) -> Result:
         """Return what a check finds, after the checks that it needs."""
@@ -114,7 +121,7 @@ def trials(
     plugin
         Name of a distribution, or of a plugin file without its ending.
     settings
-        What its author says.
+        Options and expected failures that go before those which the plugin's package brings.
     only
         Names of checks; empty for all. What they need runs too.
     index
@@ -127,8 +134,8 @@ def trials(
     OptionsError
         If settings or `only` name what is not there.
     """
-    settings = settings or Settings()
-    records = _records(plugin, index or installed_plugins())
+    records = records_of(plugin, index or installed_plugins())
+    settings = Settings.shipped(records[0]).joined(settings or Settings())
     entries = [Entry(spec, record) for record in records for spec in record.components]
     settings.check([records[0].distribution, *(entry.spec.name for entry in entries)])
     chosen = {known_check(name) for name in only}
@@ -140,10 +147,18 @@ def trials(
 
 def check_plugin(plugin: str, settings: Settings | None = None, only: Iterable[str] = ()) -> list[Result]:
     """Run the checks of a plugin and return what they found; parameters and errors as for `trials`."""
-    return [trial.result() for trial in trials(plugin, settings, only)]
+    results = []
+    found = trials(plugin, settings, only)
+    pairs = zip(found, [*found[1:], None], strict=True)
+    for trial, following in track(pairs, f"checking {plugin}", len(found)):
+        results.append(trial.result())
+        if following is None or following.target is not trial.target:
+            trial.target.release()
+    return results
 
 
-def _records(plugin: str, index: PluginIndex) -> list[PluginRecord]:
+def records_of(plugin: str, index: PluginIndex) -> list[PluginRecord]:
+    """Return the entry points of a plugin, or raise `UnknownComponentError` if it is not there."""
     wanted = normalise(plugin)
     found = [record for record in index.records if record.distribution == wanted]
     if not found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import tomllib
 from collections.abc import Iterable
@@ -11,9 +12,13 @@ from typing import Any, Self
 import yaml
 from pydantic import Field
 
+from pyimgano.discovery import PluginRecord
 from pyimgano.errors import OptionsError
 from pyimgano.options import Options, from_pairs, parse
 from pyimgano.testing.checks import known_check
+
+FILE = "check-plugin.yaml"
+"""What an author calls the settings that lie in the package, beside the plugin module."""
 
 
 class Settings(Options):
@@ -39,6 +44,12 @@ class Settings(Options):
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise OptionsError(f"{path} cannot be read: {error}", "write YAML, TOML or JSON") from None
         return parse(cls, values if isinstance(values, dict) else {"": values}, str(path), "see pyimgano check-plugin --help")
+
+    @classmethod
+    def shipped(cls, record: PluginRecord) -> Self:
+        """Return what a plugin's package brings for the kit, empty where it brings nothing; `settings_file` says where."""
+        path = settings_file(record)
+        return cls() if path is None else cls.read(path)
 
     @classmethod
     def from_flags(cls, options: Iterable[str], expected: Iterable[str]) -> Self:
@@ -74,6 +85,15 @@ class Settings(Options):
         for checks in self.expected_failures.values():
             for name in checks:
                 known_check(name)
+
+
+def settings_file(record: PluginRecord) -> Path | None:
+    """Return the file that the author of a plugin put into its package for the kit, if there is one."""
+    package = record.candidate.value.partition(":")[0].partition(".")[0].strip()
+    found = importlib.util.find_spec(package) if package else None
+    folders = found.submodule_search_locations if found is not None else None
+    places = (Path(folder) / FILE for folder in folders or ())
+    return next((place for place in places if place.is_file()), None)
 
 
 def _joined(one: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
