@@ -403,3 +403,11 @@ def test_a_stopped_run_says_how_to_go_on(bench: Callable, acme: Path, tmp_path: 
     without = " without --overwrite" if more else ""
     assert f"what is finished is in {tmp_path / 'run'}, and the same command{without} goes on from there" in done.err
     assert [path.name for path in (tmp_path / "run/categories").iterdir()] == ["bottle"]
+
+
+def test_a_metric_that_was_asked_for_has_a_column(bench: Callable) -> None:
+    done = bench("--category", "bottle", "--model", "acme_plain", "--metric", "aupro,limit=0.1")
+    assert done.code == 0, done.err
+    header, row = done.out.splitlines()[:2]
+    assert header.split()[-2:] == ["aupro,limit=0.1", "MS/IMAGE"]
+    assert 0 <= float(row.split()[-2]) <= 1

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pyimgano.discovery.catalogue import FIRST_PARTY
 
 HEAVY = ("numpy", "cv2", "torch", "timm", "faiss", "scipy", "sklearn", "PIL", "rich")
 
@@ -90,3 +93,13 @@ def test_warnings_reach_the_report(cli: Callable, surface_root: Path, tmp_path: 
     cli("train", "--root", surface_root, "--model", "vision_filterbank", "--output", tmp_path / "run", *verbosity)
     warnings = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["warnings"]
     assert any("19 are needed" in warning for warning in warnings)
+
+
+def test_a_command_of_a_plugin_that_is_not_installed_comes_with_the_line_that_installs_it(
+    cli: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FIRST_PARTY, "pyimgano-away", {"command": ("polish",)})
+    done = cli("polish", "--all")
+    assert done.code == 2
+    assert "polish comes with pyimgano-away" in done.err
+    assert re.search(r"Next:  .* install .*pyimgano-away\n", done.err)

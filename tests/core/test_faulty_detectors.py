@@ -50,7 +50,37 @@ FAULTS = {
     "a constructor of its own": (
         ("    def _fit", "    def __init__(self):\n        self.level_ = 0\n\n    def _fit"),
         "acme-spot:acme_spot cannot be made: TypeError: Spot.__init__() takes 1 positional argument but 3 were given",
-        "--debug",
+        "write __init__(self, options, runtime) and call super().__init__(options, runtime)",
+    ),
+    "a constructor that forgets its base class": (
+        ("    def _fit", "    def __init__(self, options, runtime):\n        self.level_ = 0\n\n    def _fit"),
+        "acme_spot: __init__ of Spot does not call that of its base class",
+        "begin it with super().__init__(options, runtime)",
+    ),
+    "no base class": (
+        ("class Spot(Detector)", "class Spot"),
+        "acme-spot:acme_spot cannot be made: TypeError: Spot() takes no arguments",
+        "derive its class from that of pyimgano.contracts",
+    ),
+    "a factory that is misspelt": (
+        ('acme_spot:Spot"', 'acme_spot:Spott"'),
+        "acme-spot:acme_spot: acme_spot has no Spott",
+        "did you mean Spot? correct 'acme_spot:Spott' in its spec",
+    ),
+    "no state": (
+        ('return {"level": np', '{"level": np'),
+        "Spot.state returned NoneType, not a dict",
+        "state must return a dict of numpy arrays",
+    ),
+    "a state of words": (
+        ("np.array(self.level_)}", "None}"),
+        "Spot.state gave 'level' as NoneType, not an array of numbers",
+        "state must return a dict of numpy arrays",
+    ),
+    "a grid of three axes": (
+        ("AnomalyMap(grid,", "AnomalyMap(image,"),
+        "an anomaly map must be (h, w) and not empty, got shape (96, 128, 3)",
+        "give AnomalyMap a grid of two axes",
     ),
     "options of another kind": (
         ("class SpotOptions(Options):", "class SpotOptions:"),
@@ -116,8 +146,9 @@ def test_a_state_without_its_mark_or_array_says_what_load_state_must_do(
     line = ["train", "--dataset", "folder", "--root", surface_root, "--model", "acme_spot"]
     assert cli("--plugin", plugin, *line, "--export-deploy-bundle", bundle).code == 0
     for old, new, words in (
-        ("        self.mark_fitted()\n", "", "its load_state() must end with self.mark_fitted()"),
-        ('arrays["level"]', 'arrays["levels"]', "load_state() may ask for no more than its state() returned"),
+        ("        self.mark_fitted()\n", "", "end its load_state() with self.mark_fitted()"),
+        ('arrays["level"]', 'arrays["levels"]', "its load_state() asks for more than its state() returned"),
+        ("class SpotOptions(Options):\n    pass", "class SpotOptions(Options):\n    side: int", "or train again"),
     ):
         plugin.write_text(SPOT.replace(old, new), encoding="utf-8")
         del sys.modules["acme_spot"]

@@ -575,7 +575,7 @@ def test_chosen_metrics_stand_in_the_report_by_name(surface_split: DatasetSplit)
 def test_a_metric_that_fails_costs_its_own_value_alone(outcome: Any, reason: str, surface_split: DatasetSplit) -> None:
     results = evaluate_split(Blue(), surface_split, extra_metrics={"acme": Constant(outcome), "half": Constant(0.5)})
     assert results["extra_metrics"] == {"acme": None, "half": 0.5}
-    assert f"acme is undefined: {reason}" in results["warnings"]
+    assert any(warning.startswith(f"acme is undefined: {reason}") for warning in results["warnings"])
     assert results["auroc"] is not None
 
 

@@ -55,13 +55,16 @@ class AnomalyMap:
 
     def __post_init__(self) -> None:
         if self.grid.ndim != 2 or not self.grid.size:
-            raise DetectorError(f"an anomaly map must be (h, w) and not empty, got shape {self.grid.shape}")
+            raise DetectorError(
+                f"an anomaly map must be (h, w) and not empty, got shape {self.grid.shape}",
+                "give AnomalyMap a grid of two axes",
+            )
         with np.errstate(over="ignore"):
             grid = np.ascontiguousarray(self.grid, dtype=np.float32)
         if not np.isfinite(grid).all():
             raise DetectorError(
                 "an anomaly map holds NaN or infinite values",
-                "the detector divides by zero, or worse: mend its _score, or report it",
+                "look for a division by zero in what the detector learns and in how it scores",
             )
         object.__setattr__(self, "grid", grid)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,11 @@ class Entry:
         except PyimganoError:
             raise
         except (Exception, SystemExit) as error:  # a plugin's import may raise anything
+            if isinstance(error, AttributeError) and module in sys.modules:
+                raise PluginError(
+                    f"{self.full_name}: {module} has no {name}",
+                    f"{suggestion(name, vars(sys.modules[module]))} correct {path!r} in its spec".strip(),
+                ) from error
             file = self.record.candidate.file
             misnamed = file is not None and isinstance(error, ModuleNotFoundError) and error.name == module
             raise PluginError(
@@ -150,6 +156,12 @@ def _unknown(kind: str, name: str, index: PluginIndex) -> Exception:
                 f"{kind} {name!r}: plugin {distribution} is {record.status}: {reason}", fix or "pyimgano list-plugins"
             )
     if distribution and all(record.distribution != distribution for record in index.records):
+        from pyimgano.discovery.requirements import is_installed
+
+        if is_installed(distribution):
+            return UnknownComponentError(
+                f"{kind} {name!r}: {distribution} is installed, but brings no plugin", f"pyimgano check-plugin {distribution}"
+            )
         return UnknownComponentError(
             f"{kind} {name!r}: no plugin called {distribution!r} is loaded",
             "install it, or pass --plugin FILE for a single file",
@@ -320,6 +332,13 @@ def _made(entry: Entry, factory: Callable[..., Any], *given: Any, **more: Any) -
         return factory(*given, **more)
     except PyimganoError:
         raise
+    except TypeError as error:
+        taken = "options, runtime" if entry.spec.kind == "detector" else "options"
+        raise PluginError(
+            f"{entry.full_name} cannot be made: {describe(error)}",
+            "derive its class from that of pyimgano.contracts and leave __init__ away, "
+            f"or write __init__(self, {taken}) and call super().__init__({taken})",
+        ) from error
     except Exception as error:  # a plugin may raise anything
         raise PluginError(
             f"{entry.full_name} cannot be made: {describe(error)}", "run it again with --debug for the whole traceback"

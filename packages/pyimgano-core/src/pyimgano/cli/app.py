@@ -14,7 +14,7 @@ from pyimgano import __version__
 from pyimgano.cli.globals import GlobalFlags, read_global_flags
 from pyimgano.discovery import PluginRecord, installed_plugins
 from pyimgano.discovery.load import describe
-from pyimgano.errors import PluginError, PyimganoError, suggestion
+from pyimgano.errors import MissingDependencyError, PluginError, PyimganoError, suggestion
 from pyimgano.specs import CommandSpec
 
 
@@ -37,6 +37,9 @@ class PluginGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         commands = _commands()
         if cmd_name not in commands:
+            for record in installed_plugins().records:
+                if cmd_name in record.offers.get("command", ()):
+                    raise MissingDependencyError(f"{cmd_name} comes with {record.distribution}", record.problems[0].fix)
             hint = suggestion(cmd_name, commands)
             ctx.fail(f"No such command '{cmd_name}'. {hint[:1].upper() + hint[1:] or 'See: pyimgano --help'}")
         spec, record = commands[cmd_name]

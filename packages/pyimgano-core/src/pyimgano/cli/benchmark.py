@@ -111,17 +111,20 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
 
 
 def _print_tables(report: Mapping[str, Any]) -> None:
-    rows = [row for run in report.get("runs", [report]) for row in _rows(run)]
-    show_table(["MODEL", "CATEGORY", *COLUMNS, "MS/IMAGE"], rows)
+    runs = report.get("runs", [report])
+    asked = {name: ("extra_metrics", name) for run in runs for name in run["results"]["extra_metrics"]}
+    columns = {**COLUMNS, **asked}
+    rows = [row for run in runs for row in _rows(run, columns)]
+    show_table(["MODEL", "CATEGORY", *columns, "MS/IMAGE"], rows)
     typer.echo("* tuned on the test labels, for comparison only: no line can reach it honestly")
 
 
-def _rows(run: Mapping[str, Any]) -> list[list[str]]:
+def _rows(run: Mapping[str, Any], columns: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
     """Return a row per category, and below several of them their mean."""
     parts = {**run.get("per_category", {}), run["category"]: run}
     label = run.get("label", run["model"].rpartition(":")[2])
     return [
-        [label, name, *(_cell(part["results"], path) for path in COLUMNS.values()), f"{part['timing']['ms_per_image']:.1f}"]
+        [label, name, *(_cell(part["results"], path) for path in columns.values()), f"{part['timing']['ms_per_image']:.1f}"]
         for name, part in parts.items()
     ]
 

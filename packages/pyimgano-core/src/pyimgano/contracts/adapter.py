@@ -52,6 +52,11 @@ def adapt(made: Any, spec: DetectorSpec, options: Any, runtime: Runtime) -> Dete
     """
     if not isinstance(made, Detector):
         return AdaptedDetector(made, spec, options, runtime)
+    if not hasattr(made, "_fitted"):
+        raise PluginError(
+            f"{spec.name}: __init__ of {type(made).__name__} does not call that of its base class",
+            "leave __init__ away, or begin it with super().__init__(options, runtime)",
+        )
     if spec.inputs != "arrays":
         raise PluginError(
             f"{spec.name} declares inputs={spec.inputs!r}, but a Detector gets arrays always", "leave inputs out of its spec"

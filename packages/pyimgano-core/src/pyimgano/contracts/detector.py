@@ -58,6 +58,8 @@ class Runtime:
 
 ONE_EACH = "_score must return a list with one ImageScore per image, in their order"
 
+NAMED_ARRAYS = 'state must return a dict of numpy arrays of numbers, such as {"level": np.array(self.level_)}'
+
 
 @dataclass(frozen=True)
 class ImageScore:
@@ -126,10 +128,7 @@ class Detector(ABC):
             of another image's size.
         """
         if not self._fitted:
-            raise NotFittedError(
-                f"{type(self).__name__} is not fitted",
-                "call fit() with images of good parts first; its load_state() must end with self.mark_fitted()",
-            )
+            raise NotFittedError(f"{type(self).__name__} is not fitted", "call fit() with images of good parts first")
         scores = self._score_source(ImageSource(images)) if len(images) else []
         if len(scores) != len(images):
             raise DetectorError(f"{type(self).__name__} returned {len(scores)} results for {len(images)} images", ONE_EACH)
@@ -170,6 +169,26 @@ class Detector(ABC):
                 f"{name} gave image {place} of the batch {type(result.anomaly_map).__name__} for a map",
                 "write ImageScore(score, AnomalyMap(grid, image.shape[:2]))",
             )
+
+    def learned(self) -> dict[str, NDArray[Any]]:
+        """Return what `state` gives, as arrays in C order that a safetensors file can hold.
+
+        Raises
+        ------
+        DetectorError
+            If that is something else than named arrays of numbers.
+        """
+        arrays = self.state()
+        if not isinstance(arrays, Mapping):
+            raise DetectorError(f"{type(self).__name__}.state returned {type(arrays).__name__}, not a dict", NAMED_ARRAYS)
+        checked = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        for name, array in checked.items():
+            if array.dtype.kind in "OSUMm":
+                kind = type(arrays[name]).__name__
+                raise DetectorError(
+                    f"{type(self).__name__}.state gave {name!r} as {kind}, not an array of numbers", NAMED_ARRAYS
+                )
+        return checked
 
     def check_savable(self) -> None:
         """Raise `BundleError` if what is learned cannot be saved, as where an adapted detector has no `state`."""

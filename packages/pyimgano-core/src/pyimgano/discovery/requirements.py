@@ -131,3 +131,8 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def is_installed(distribution: str) -> bool:
+    """Return whether there is such a distribution, a plugin or not."""
+    return _version(distribution) is not None

@@ -98,7 +98,7 @@ class Plan:
 
     def build_metrics(self) -> dict[str, Metric]:
         """Return the further metrics by label."""
-        return {part.label: part.entry.factory()(part.options) for part in self.metrics}
+        return {part.label: build_component(part.entry, part.options.model_dump()) for part in self.metrics}
 
 
 def _part(

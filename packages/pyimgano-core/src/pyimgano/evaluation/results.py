@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyimgano.contracts import Evidence, Metric
+from pyimgano.discovery.load import describe
 from pyimgano.errors import MetricError, PyimganoError, UndefinedMetricError
 from pyimgano.metrics import components
 from pyimgano.metrics.curve import ThresholdCurve
@@ -131,7 +132,7 @@ class _Guarded(Metric):
         except PyimganoError as error:
             raise UndefinedMetricError(f"it failed: {error.problem}") from error
         except Exception as error:  # a plugin's metric may raise anything
-            raise UndefinedMetricError(f"it failed with {type(error).__name__}: {error}") from error
+            raise UndefinedMetricError(f"it failed with {describe(error)}") from error
         if not math.isfinite(value):
             raise UndefinedMetricError(f"it gave {value}")
         return value

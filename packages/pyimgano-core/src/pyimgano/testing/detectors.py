@@ -236,10 +236,8 @@ def save_load(subject: Subject) -> None:
         subject.fitted.check_savable()
     except BundleError as error:
         raise CheckSkipped(error.problem, error.next_step) from error
-    state = subject.fitted.state()
-    arrays = {name: np.array(array, order="C") for name, array in state.items()}
     copy = subject.make()
-    copy.load_state(load(save(arrays)))
+    copy.load_state(load(save(subject.fitted.learned())))
     try:
         again = scores_of(copy, subject.probes())
     except NotFittedError:
@@ -385,7 +383,7 @@ def _state(detector: Detector) -> Mapping[str, NDArray[Any]]:
         detector.check_savable()
     except BundleError:
         return {}
-    return detector.state()
+    return detector.learned()
 
 
 def _same(one: NDArray[Any], other: NDArray[Any] | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -242,7 +243,11 @@ def _loaded_by(modules: list[str], unwanted: tuple[str, ...]) -> list[str]:
         [sys.executable, "-c", code, " ".join(modules)], capture_output=True, text=True, env=environ, check=False, timeout=300
     )
     if done.returncode:
-        raise CheckFailure(
-            f"{' '.join(modules)} cannot be imported in a new process: {(done.stderr.strip().splitlines() or ['no word'])[-1]}"
-        )
+        raise CheckFailure(f"{' '.join(modules)} cannot be imported in a new process: {_raised(done.stderr)}")
     return sorted(set(done.stderr.split()) & set(unwanted))
+
+
+def _raised(trace: str) -> str:
+    """Return the line of a traceback that names the error; what follows it may be advice."""
+    lines = trace.strip().splitlines() or ["no word"]
+    return next((line for line in reversed(lines) if re.match(r"[\w.]+(Error|Exception|Exit)\b", line)), lines[-1])

@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from typing import Any
 
 from pyimgano.discovery import PluginIndex, PluginRecord, installed_plugins
 from pyimgano.discovery.load import describe
-from pyimgano.discovery.requirements import missing_requirements, unmet_by
+from pyimgano.discovery.requirements import is_installed, missing_requirements, unmet_by
 from pyimgano.discovery.scan import normalise
 from pyimgano.errors import PyimganoError, UnknownComponentError, suggestion
 from pyimgano.progress import track
@@ -162,7 +161,9 @@ def records_of(plugin: str, index: PluginIndex) -> list[PluginRecord]:
     wanted = normalise(plugin)
     found = [record for record in index.records if record.distribution == wanted]
     if not found:
-        if _has_metadata(wanted):
+        if plugin.endswith(".py"):
+            raise UnknownComponentError(f"{plugin} is a file", f"pyimgano check-plugin --plugin {plugin}")
+        if is_installed(wanted):
             raise UnknownComponentError(
                 f"{plugin} is installed, but has no entry point in the group pyimgano",
                 "write [project.entry-points.pyimgano] in its pyproject.toml, and install it again",
@@ -175,14 +176,6 @@ def records_of(plugin: str, index: PluginIndex) -> list[PluginRecord]:
         reason, fix = found[0].problems[0]
         raise UnknownComponentError(f"{plugin} is {found[0].status}: {reason}", fix)
     return found
-
-
-def _has_metadata(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _whole(record: PluginRecord, settings: Settings) -> Target:

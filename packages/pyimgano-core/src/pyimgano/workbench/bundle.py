@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
@@ -159,8 +158,7 @@ def bundle_files(
 
 def state_bytes(pipeline: Pipeline) -> bytes:
     """Return what a pipeline's detector has learned, as a safetensors file."""
-    # safetensors writes the buffer of an array as it lies in memory, whatever its strides
-    return save({name: np.asarray(array, order="C") for name, array in sorted(pipeline.detector.state().items())})
+    return save(dict(sorted(pipeline.detector.learned().items())))
 
 
 def infer_config(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from pyimgano.calibration import ImageThreshold, PixelThreshold
 from pyimgano.choice import Choice
-from pyimgano.contracts import Runtime
+from pyimgano.contracts import Detector, Runtime
 from pyimgano.defects.config import DefectsConfig
 from pyimgano.errors import BundleError, OptionsError
 from pyimgano.guard import named_errors
@@ -19,7 +19,7 @@ from pyimgano.options import parse
 from pyimgano.pipeline import Pipeline
 from pyimgano.postprocess.step import PostprocessStep
 from pyimgano.preprocessing import IlluminationOptions
-from pyimgano.registry import build_detector, find
+from pyimgano.registry import Entry, build_detector, find
 from pyimgano.tiling import TiledDetector, TilingOptions
 from pyimgano.workbench.config_file import check_versions, read_object
 from pyimgano.workbench.seal import SCHEMA_VERSION
@@ -167,6 +167,15 @@ class InferConfig(_Part):
         pipeline.warn_of_another_chain()
         return pipeline
 
+    def _built_model(self, entry: Entry, runtime: Runtime) -> Detector:
+        try:
+            return build_detector(entry, self.model.options, runtime)
+        except OptionsError as error:
+            raise BundleError(
+                f"{self.model.name} {entry.record.version or ''} does not take the options of this file: {error.problem}",
+                f"it was written with version {self.model.version or 'unknown'}: install that one, or train again",
+            ) from error
+
     def build(self, state: dict[str, Any], runtime: Runtime) -> Pipeline:
         """Return the pipeline, with what was learned in place.
 
@@ -179,14 +188,19 @@ class InferConfig(_Part):
         """
         entry = find("detector", self.model.name)
         with named_errors(self.model.name):
-            detector = TiledDetector.wrap(build_detector(entry, self.model.options, runtime), self.adaptation.tiling)
+            alone = self._built_model(entry, runtime)
+            detector = TiledDetector.wrap(alone, self.adaptation.tiling)
             try:
                 detector.load_state(state)
             except KeyError as error:
                 raise BundleError(
                     f"{self.state.file} has no array {error} for {self.model.name}",
-                    "export it again; a detector's load_state() may ask for no more than its state() returned",
-                ) from None
+                    "train again; if that does not help, its load_state() asks for more than its state() returned",
+                ) from error
+            if not alone._fitted:
+                raise BundleError(
+                    f"{self.model.name}: after load_state it is not fitted", "end its load_state() with self.mark_fitted()"
+                )
         detector.threshold = self.score_threshold()
         return Pipeline(
             detector,
