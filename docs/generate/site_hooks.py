@@ -45,7 +45,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Leave the words of links that lead out of the documentation to files of the repository; name blocks for readers."""
     depth = page.file.src_uri.count("/")
     inside = re.sub(rf"(?<!!)\[([^]]+)\]\((?:\.\./){{{depth + 1}}}[^)]*\)", r"\1", markdown)
-    return inside.replace(' title="install"', "").replace(' title="prints"', ' title="It prints"')
+    return inside.replace(' title="install"', "").replace(' title="prints"', ' title="It prints, among others"')
 
 
 def on_page_content(html: str, *, page: Page, **_: Any) -> str:
