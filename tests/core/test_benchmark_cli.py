@@ -406,8 +406,9 @@ def test_a_stopped_run_says_how_to_go_on(bench: Callable, acme: Path, tmp_path: 
 
 
 def test_a_metric_that_was_asked_for_has_a_column(bench: Callable) -> None:
-    done = bench("--category", "bottle", "--model", "acme_plain", "--metric", "aupro,limit=0.1")
+    done = bench("--category", "all", "--model", "acme_plain", "--metric", "aupro,limit=0.1")
     assert done.code == 0, done.err
-    header, row = done.out.splitlines()[:2]
+    header, *rows = done.out.splitlines()[:4]
     assert header.split()[-2:] == ["aupro,limit=0.1", "MS/IMAGE"]
-    assert 0 <= float(row.split()[-2]) <= 1
+    assert [row.split()[1] for row in rows] == ["bottle", "grid", "all"]
+    assert all(0 <= float(row.split()[-2]) <= 1 for row in rows)

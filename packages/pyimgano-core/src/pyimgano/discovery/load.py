@@ -114,11 +114,12 @@ def describe(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(Path(frame.filename))]
     if not frames:
         return text
-    package = Path(frames[0].filename).parent  # the plugin's; what it calls comes after and is of others
-    at = [frame for frame in frames if Path(frame.filename).is_relative_to(package) and _vendor(frame) == _vendor(frames[0])][
-        -1
-    ]
-    return f"{text} ({package.name}/{Path(at.filename).relative_to(package)}, line {at.lineno})"
+    package, vendor = (
+        Path(frames[0].filename).parent,
+        _vendor(frames[0]),
+    )  # the plugin's; others' code that it calls comes after
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(package) and _vendor(frame) == vendor]
+    return f"{text} ({package.name}/{Path(own[-1].filename).relative_to(package)}, line {own[-1].lineno})"
 
 
 def _vendor(frame: traceback.FrameSummary) -> str:
