@@ -13,7 +13,6 @@ _HOME = {
     "GradientOptions": "pyimgano_anomalib.options",
     "OnePassOptions": "pyimgano_anomalib.options",
     "AnomalibDetector": "pyimgano_anomalib.detector",
-    "ScoredPart": "pyimgano_anomalib.cropped",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

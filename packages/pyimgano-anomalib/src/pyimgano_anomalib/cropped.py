@@ -8,27 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pyimgano.maps import AnomalyMap
+from pyimgano.maps import AnomalyMap, ScoredPart
 
 Size = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class ScoredPart:
-    """Pixels of an image that a model has seen: rows `top` to `bottom` and columns `left` to `right`, ends excluded."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def share(self, size: Size) -> float:
-        """Return which share of an image of that (height, width) it is."""
-        return (self.bottom - self.top) * (self.right - self.left) / (size[0] * size[1])
-
-    def normalised(self, size: Size) -> list[float]:
-        """Return x1, y1, x2, y2 as shares of width and height, as ``roi_xyxy_norm`` takes them."""
-        return [self.left / size[1], self.top / size[0], self.right / size[1], self.bottom / size[0]]
 
 
 @dataclass(frozen=True, eq=False)

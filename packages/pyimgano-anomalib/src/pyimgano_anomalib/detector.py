@@ -160,8 +160,8 @@ class AnomalibDetector(Detector):
             if part.share(size) < 1:
                 self._told = True
                 logger.warning(
-                    "%s sees the centre of an image only: %.0f %% of it is not scored. To judge the rest alone, set "
-                    "roi_xyxy_norm=[%s]",
+                    "%s sees the centre of an image only: %.0f %% of it is not scored, and no defect is found there. Pixel "
+                    "thresholds are those of the rest, which is roi_xyxy_norm=[%s]",
                     self._where,
                     100 * (1 - part.share(size)),
                     ", ".join(f"{value:.4f}" for value in part.normalised(size)),

@@ -32,6 +32,30 @@ class MapRecipe:
     sigma: float = 0.0
 
 
+@dataclass(frozen=True)
+class ScoredPart:
+    """Pixels of an image that a detector has seen: rows `top` to `bottom` and columns `left` to `right`, ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def share(self, size: tuple[int, int]) -> float:
+        """Return which share of an image of that (height, width) it is."""
+        return (self.bottom - self.top) * (self.right - self.left) / (size[0] * size[1])
+
+    def normalised(self, size: tuple[int, int]) -> list[float]:
+        """Return x1, y1, x2, y2 as shares of width and height, as ``roi_xyxy_norm`` takes them."""
+        return [self.left / size[1], self.top / size[0], self.right / size[1], self.bottom / size[0]]
+
+    def mask(self, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return which pixels of an image of that (height, width) it holds, (height, width) bool."""
+        inside = np.zeros(size, dtype=bool)
+        inside[self.top : self.bottom, self.left : self.right] = True
+        return inside
+
+
 @dataclass(frozen=True, eq=False)
 class AnomalyMap:
     """Where an image is abnormal: the small grid that the model computed, rendered to any size on demand.
@@ -67,6 +91,11 @@ class AnomalyMap:
                 "look for a division by zero in what the detector learns and in how it scores",
             )
         object.__setattr__(self, "grid", grid)
+
+    @property
+    def scored(self) -> ScoredPart | None:
+        """Return the pixels that count, where the detector has seen a part of the image only; None where it has seen all."""
+        return None
 
     @property
     def pixel_count(self) -> int:

@@ -25,12 +25,12 @@ class JudgedMap:
     def pixel_count(self) -> int:
         """Return how many pixels count."""
         source = self.anomaly_map.source
-        valid = valid_pixels(source, self.config)
+        valid = valid_pixels(source, self.config, self.anomaly_map.scored)
         return source[0] * source[1] if valid is None else int(valid.sum())
 
     def render(self) -> NDArray[np.float32]:
         """Return their values, (pixel_count,) or (H, W) float32."""
-        values, valid = prepare_map(self.anomaly_map.render(), self.config)
+        values, valid = prepare_map(self.anomaly_map, self.config)
         return np.asarray(values if valid is None else values[valid], dtype=np.float32)
 
 

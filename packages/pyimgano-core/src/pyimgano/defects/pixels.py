@@ -13,7 +13,8 @@ from pyimgano.defects.components import PIECE, Components
 from pyimgano.defects.config import DefectsConfig
 from pyimgano.defects.roi import validity_mask
 from pyimgano.defects.smoothing import reach_of, smooth_anomaly_map
-from pyimgano.maps import AnomalyMap
+from pyimgano.errors import OptionsError
+from pyimgano.maps import AnomalyMap, ScoredPart
 
 Bands = Iterator[tuple[int, Values]]
 """First row, and rows, from top to bottom."""
@@ -34,7 +35,7 @@ class JudgedPixels:
         self._bands: Callable[[], Bands]
         if isinstance(anomaly_map, AnomalyMap):
             source, self.shape = anomaly_map, anomaly_map.source
-            self.valid = valid_pixels(self.shape, config)
+            self.valid = valid_pixels(self.shape, config, source.scored)
             self._bands = lambda: _smoothed(source.bands(), self.shape, self.valid, config)
         else:
             values, self.valid = prepare_map(anomaly_map, config)
@@ -75,7 +76,7 @@ class JudgedPixels:
         self._stats = {"max": max(peaks), "mean": mean}
 
 
-def prepare_map(anomaly_map: ArrayLike, config: DefectsConfig) -> tuple[Values, Mask | None]:
+def prepare_map(anomaly_map: ArrayLike | AnomalyMap, config: DefectsConfig) -> tuple[Values, Mask | None]:
     """Return the map that the threshold meets, and which of its pixels count (None: all).
 
     A pixel threshold must be calibrated on these values of normal images, at these pixels.
@@ -87,17 +88,33 @@ def prepare_map(anomaly_map: ArrayLike, config: DefectsConfig) -> tuple[Values, 
     OptionsError
         If no pixel counts.
     """
+    scored = None
+    if isinstance(anomaly_map, AnomalyMap):
+        scored, anomaly_map = anomaly_map.scored, anomaly_map.render()
     values = checked_map(anomaly_map)
-    valid = valid_pixels((values.shape[0], values.shape[1]), config)
+    valid = valid_pixels((values.shape[0], values.shape[1]), config, scored)
     smoothing = config.map_smoothing
     if smoothing.method != "none":
         values = smooth_anomaly_map(values, smoothing.method, smoothing.ksize, smoothing.sigma, valid)
     return values, valid
 
 
-def valid_pixels(shape: tuple[int, int], config: DefectsConfig) -> Mask | None:
-    """Return which pixels of a map of `shape` count, or None where all do."""
-    return validity_mask(shape, config.border_ignore_px, config.roi_xyxy_norm, config.roi_polygons_norm)
+def valid_pixels(shape: tuple[int, int], config: DefectsConfig, scored: ScoredPart | None = None) -> Mask | None:
+    """Return which pixels of a map of `shape` count, of those that are scored (None: all), or None where all do.
+
+    Raises
+    ------
+    OptionsError
+        If no pixel counts.
+    """
+    chosen = validity_mask(shape, config.border_ignore_px, config.roi_xyxy_norm, config.roi_polygons_norm)
+    if scored is None:
+        return chosen
+    inside = scored.mask(shape)
+    both = inside if chosen is None else chosen & inside
+    if not both.any():
+        raise OptionsError("the detector has not seen any pixel of the region that counts", "choose another region of interest")
+    return both
 
 
 def _cut(values: Values) -> Bands:

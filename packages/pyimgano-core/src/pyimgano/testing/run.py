@@ -22,7 +22,7 @@ from pyimgano.testing.checks import PLUGIN, Check, checks_of, known_check, subje
 from pyimgano.testing.results import CheckSkipped, Outcome, Result
 from pyimgano.testing.settings import Settings
 
-ADVICE = "mend it there, or raise an error of pyimgano.errors that says what to do; --debug shows the traceback"
+ADVICE = "mend it, or raise an error of pyimgano.errors that says what to do; --debug shows the traceback"
 logger = logging.getLogger(__name__)
 
 
