@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bridge_models import DFM, PADIM, STFPM, TINY, needs_anomalib, needs_lite0
+from bridge_models import DFM, PADIM, PATCHCORE, STFPM, TINY, fitted, needs_anomalib, needs_lite0
 
 from pyimgano import infer_iter
 from pyimgano.contracts import DatasetSplit, Runtime
@@ -86,3 +86,8 @@ def test_a_mistyped_argument_is_two_lines_on_the_command_line(cli: Callable, sur
     assert done.code == 2
     assert "did you mean backbone?" in done.err
     assert "Traceback" not in done.err
+
+
+def test_training_writes_no_progress_bars_into_a_log(capfd: pytest.CaptureFixture[str]) -> None:
+    fitted(PATCHCORE)
+    assert capfd.readouterr().err == ""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from pyimgano.calibration.pixel import calibrate_pixels
 
 from pyimgano.calibration import CalibrationSettings
+from pyimgano.calibration.pixel import calibrate_pixels
 from pyimgano.defects.config import DefectsConfig
 from pyimgano.defects.extract import extract_defects_from_anomaly_map
 from pyimgano.defects.judged import JudgedMap

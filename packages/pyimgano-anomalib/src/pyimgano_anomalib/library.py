@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
+from functools import partialmethod
 from importlib import metadata
 from typing import Any
+
+from tqdm import tqdm
 
 from pyimgano.errors import DetectorError, suggestion
 from pyimgano_anomalib.table import BY_MODEL, LEFT_OUT
@@ -49,7 +53,7 @@ def quiet() -> Iterator[None]:
     """Keep what lightning and anomalib say about themselves off the terminal."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _bars_on_terminals():
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
@@ -58,3 +62,15 @@ def quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _bars_on_terminals() -> Iterator[None]:
+    """Keep anomalib's own progress bars out of what is no terminal, such as the log of a line."""
+    original = tqdm.__init__
+    if not sys.stderr.isatty():
+        tqdm.__init__ = partialmethod(original, disable=True)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = original
