@@ -847,7 +847,7 @@ def test_a_metric_without_a_value_is_null_with_a_reason_and_costs_nothing_else(l
     assert {"acme_gap": extra["acme_gap"]} == plain["results"].pop("extra_metrics")
     assert report["results"] == plain["results"]
     assert [text for text in report["warnings"] if text not in plain["warnings"]] == [
-        "acme_raises is undefined: it failed with KeyError: 'away'",
+        "acme_raises is undefined: it failed with KeyError: 'away' (site/acme_lab.py, line 75)",
         "acme_nan is undefined: it gave nan",
         "acme_refuses is undefined: it failed: no file",
         "spro is undefined: only mvtec_loco rates its defects in a defects_config.json",
