@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pyimgano import Runtime
+from pyimgano.errors import DetectorError
+
 SPOT = """
 import numpy as np
 from pyimgano import AnomalyMap, Detector, ImageScore, hookimpl
@@ -176,3 +179,17 @@ def test_an_error_that_nobody_foresaw_is_two_lines_and_its_traceback_is_for_the_
     assert f"Error: KeyError: 'rows' ({tmp_path.name}/acme_rows.py, line 9)" in done.err
     assert "Next:  run it again with --debug for the traceback" in done.err
     assert "Traceback" in shell("-m", "pyimgano", "--debug", *line).err
+
+
+@pytest.mark.parametrize(
+    ("asked", "here", "chosen"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cuda:1", True, "cuda:1")],
+)
+def test_auto_is_cuda_where_it_is_there_and_anything_else_is_as_asked(asked: str, here: bool, chosen: str) -> None:
+    assert Runtime(device=asked).chosen_device(has_cuda=here) == chosen
+
+
+def test_a_device_that_is_not_there_is_never_replaced_by_another() -> None:
+    with pytest.raises(DetectorError, match="device 'cuda' was asked for") as caught:
+        Runtime(device="cuda").chosen_device(has_cuda=False)
+    assert caught.value.next_step == "use --device cpu"

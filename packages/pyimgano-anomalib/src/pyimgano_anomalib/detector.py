@@ -137,9 +137,9 @@ class AnomalibDetector(Detector):
         }
 
     def _device(self) -> torch.device:
-        from pyimgano_anomalib.sources import chosen_device
+        import torch
 
-        return chosen_device(self.runtime.device)
+        return torch.device(self.runtime.chosen_device(torch.cuda.is_available()))
 
     def _score(self, images: Sequence[Image]) -> list[ImageScore]:
         from pyimgano_anomalib.randomness import limited_threads

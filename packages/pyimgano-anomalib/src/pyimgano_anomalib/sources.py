@@ -7,9 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from pyimgano.errors import DetectorError, OptionsError
+from pyimgano.errors import OptionsError
 from pyimgano_anomalib.arguments import PRETRAINED
 from pyimgano_anomalib.library import model_class, version
 from pyimgano_anomalib.options import OnePassOptions
@@ -64,18 +62,3 @@ def digest_of_files(files: Mapping[str, bytes]) -> str:
         total.update(name.encode())
         total.update(files[name])
     return total.hexdigest()
-
-
-def chosen_device(asked: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises
-    ------
-    DetectorError
-        If CUDA is asked for where there is none.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise DetectorError(f"device {asked!r} was asked for, but this machine has no usable CUDA device", "use --device cpu")
-    return torch.device(asked)

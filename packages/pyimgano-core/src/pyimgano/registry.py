@@ -93,19 +93,18 @@ class Entry:
         except PyimganoError:
             raise
         except (Exception, SystemExit) as error:  # a plugin's import may raise anything
-            if isinstance(error, AttributeError) and module in sys.modules:
-                raise PluginError(
-                    f"{self.full_name}: {module} has no {name}",
-                    f"{suggestion(name, vars(sys.modules[module]))} correct {path!r} in its spec".strip(),
-                ) from error
-            file = self.record.candidate.file
-            misnamed = file is not None and isinstance(error, ModuleNotFoundError) and error.name == module
-            raise PluginError(
-                f"{self.full_name}: {path} cannot be imported: {describe(error)}",
-                f'a plugin file is imported by its own name: write "{file.stem}:{name}" in its spec'
-                if file is not None and misnamed
-                else "run it again with --debug for the whole traceback",
-            ) from error
+            raise self._unimportable(path, error) from error
+
+    def _unimportable(self, path: str, error: BaseException) -> PluginError:
+        module, _, name = path.partition(":")
+        if isinstance(error, AttributeError) and module in sys.modules:
+            hint = suggestion(name, vars(sys.modules[module]))
+            return PluginError(f"{self.full_name}: {module} has no {name}", f"{hint} correct {path!r} in its spec".strip())
+        advice = "run it again with --debug for the whole traceback"
+        file = self.record.candidate.file
+        if file is not None and isinstance(error, ModuleNotFoundError) and error.name == module:
+            advice = f'a plugin file is imported by its own name: write "{file.stem}:{name}" in its spec'
+        return PluginError(f"{self.full_name}: {path} cannot be imported: {describe(error)}", advice)
 
 
 def find(kind: str, name: str, index: PluginIndex | None = None) -> Entry:

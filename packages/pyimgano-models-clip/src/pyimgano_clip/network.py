@@ -21,7 +21,7 @@ from pyimgano_clip.tower import VisionTower
 from pyimgano_clip.windows import window_places
 from pyimgano_patchknn.features import PatchFeatures
 from pyimgano_patchknn.network import Network
-from pyimgano_patchknn.precision import chosen_device, reduced_precision
+from pyimgano_patchknn.precision import reduced_precision
 
 Features = NDArray[np.float32]
 Output = TypeVar("Output")
@@ -51,7 +51,7 @@ class ClipNetwork(Network[Output]):
 
     def load_whole(self) -> Clip:
         """Return the CLIP that the options name, with its text tower; an absent device is an error before anything loads."""
-        chosen_device(self.runtime.device)
+        self.runtime.chosen_device(torch.cuda.is_available())
         return load_clip(self.options, self.runtime.seed)
 
     def use(self, clip: Clip) -> None:
@@ -85,7 +85,7 @@ class ClipNetwork(Network[Output]):
 
     def _ready(self, model: Any) -> None:
         assert self._architecture is not None
-        self.device = chosen_device(self.runtime.device)
+        self.device = torch.device(self.runtime.chosen_device(torch.cuda.is_available()))
         self.reduced = reduced_precision(self.runtime.amp, self.device)
         statistics = (self._architecture.mean, self._architecture.std)
         self._mean, self._std = (torch.tensor(one, device=self.device).mul(255).view(1, 3, 1, 1) for one in statistics)

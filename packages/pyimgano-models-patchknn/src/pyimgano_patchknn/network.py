@@ -15,7 +15,7 @@ from pyimgano.contracts import Runtime
 from pyimgano.errors import WeightsError
 from pyimgano.images import Image, batched
 from pyimgano_patchknn.fusion import fused
-from pyimgano_patchknn.precision import chosen_device, reduced_precision
+from pyimgano_patchknn.precision import reduced_precision
 from pyimgano_patchknn.weights import Tensors, digest, find_weights
 
 Output = TypeVar("Output")
@@ -86,7 +86,7 @@ class Network(ABC, Generic[Output]):
             return self._build().eval()
 
     def _ready(self, model: Any) -> None:
-        self.device = chosen_device(self.runtime.device)
+        self.device = torch.device(self.runtime.chosen_device(torch.cuda.is_available()))
         self.reduced = reduced_precision(self.runtime.amp, self.device)
         config = model.default_cfg
         self._mean = torch.tensor(config["mean"], device=self.device).mul(255).view(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""On which device a network runs, and whether in reduced precision."""
+"""Whether a network runs in reduced precision."""
 
 from __future__ import annotations
 
@@ -6,24 +6,7 @@ import logging
 
 import torch
 
-from pyimgano.errors import DetectorError
-
 logger = logging.getLogger(f"pyimgano.{__name__}")
-
-
-def chosen_device(asked: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises
-    ------
-    DetectorError
-        If CUDA is asked for where there is none.
-    """
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise DetectorError(f"device {asked!r} was asked for, but this machine has no usable CUDA device", "use --device cpu")
-    return torch.device(asked)
 
 
 def reduced_precision(asked: bool, device: torch.device) -> bool:

@@ -55,6 +55,22 @@ class Runtime:
         """Return the batch size to use where the detector has no preference of its own."""
         return self.batch_size or 16
 
+    def chosen_device(self, has_cuda: bool) -> str:
+        """Return the device to run on, ``cpu``, ``cuda`` or ``cuda:N``, where `has_cuda` says whether CUDA can be used here.
+
+        Raises
+        ------
+        DetectorError
+            If CUDA is asked for where there is none.
+        """
+        if self.device == "auto":
+            return "cuda" if has_cuda else "cpu"
+        if self.device.startswith("cuda") and not has_cuda:
+            raise DetectorError(
+                f"device {self.device!r} was asked for, but this machine has no usable CUDA device", "use --device cpu"
+            )
+        return self.device
+
 
 ONE_EACH = "_score must return a list with one ImageScore per image, in their order"
 

@@ -14,7 +14,7 @@ PLUGIN = "plugin"
 
 _HOMES = {
     PLUGIN: ("packaging",),
-    "detector": ("components", "detectors", "maps"),
+    "detector": ("components", "detectors", "flags", "maps"),
     "dataset": ("components", "datasets"),
     "corruption": ("components", "corruptions"),
     "postprocessor": ("components", "postprocessors"),

@@ -1,9 +1,8 @@
-"""Checks of detectors: their scores, and what their specs say about them. `maps` has those of anomaly maps."""
+"""Checks of detectors: how they learn, score and are saved. `flags` has those of their specs, `maps` those of anomaly maps."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +27,6 @@ LEARNED = 6
 """Pictures to learn from."""
 SIZES = ((64, 96), (96, 64), (80, 80))
 """Heights and widths of one batch of mixed sizes."""
-DEVICES = frozenset({"cpu", "cuda", "mps", "xpu"})
 CLOSE = 1e-5
 """Relative difference that other batch mates may make."""
 Scores = NDArray[np.float64]
@@ -335,47 +333,6 @@ def learns(subject: Subject) -> None:
     other = subject.learned([defective(255 - image, n) for n, image in enumerate(textures(LEARNED))])
     if np.array_equal(scores_of(other, subject.probes()), scores_of(subject.fitted, subject.probes())):
         raise CheckFailure("inverted training images change no score", "use what fit is given, or say learning='zero_shot'")
-
-
-@checks.add()
-def weights_flag(subject: Subject) -> None:
-    """`weights` tells the truth: a detector with pretrained weights records where they come from."""
-    declared, used = subject.spec.weights, subject.fitted.weights
-    if declared == "none" and used is not None:
-        raise CheckFailure("weights='none', but it records pretrained weights", "say bundled, download or checkpoint")
-    if declared != "none" and not used:
-        raise CheckFailure(
-            f"weights={declared!r}, but after fit its `weights` say nothing", "set self.weights to name, source and digest"
-        )
-
-
-@checks.add(needs=("factory_resolves",))
-def embedder_flag(subject: Subject) -> None:
-    """`embedder` tells the truth: the factory takes the argument exactly where it is declared."""
-    taken = _takes(subject.entry.factory(), "embedder")
-    if taken != subject.spec.embedder:
-        does = "takes" if taken else "does not take"
-        raise CheckFailure(f"embedder={subject.spec.embedder}, but its factory {does} it", f"say embedder={taken}")
-
-
-@checks.add()
-def devices_flag(subject: Subject) -> None:
-    """`devices` are known ones, and it runs on those that are here."""
-    import sys
-
-    unknown = sorted(set(subject.spec.devices) - DEVICES)
-    if unknown or not subject.spec.devices:
-        raise CheckFailure(f"devices={subject.spec.devices!r}", f"name some of {', '.join(sorted(DEVICES))}")
-    torch = sys.modules.get("torch")
-    if "cuda" in subject.spec.devices and torch is not None and torch.cuda.is_available():
-        scores_of(subject.learned(device="cuda"), subject.probes())
-
-
-def _takes(factory: Callable[..., Any], name: str) -> bool:
-    try:
-        return name in inspect.signature(factory).parameters
-    except ValueError:
-        return False
 
 
 def _state(detector: Detector) -> Mapping[str, NDArray[Any]]:
